@@ -1,0 +1,132 @@
+"""Profiles, seed, device and folders: the one place that reads the environment.
+
+| variable           | meaning                                    | default                       |
+|--------------------|--------------------------------------------|-------------------------------|
+| LABKIT_PROFILE     | ``quick`` or ``full``                      | ``full`` with a GPU           |
+| LABKIT_DATA        | a data set's name, see ``labkit.data``     | the profile's                 |
+| LABKIT_SEED        | seed of weights, batches and splits        | 0                             |
+| LABKIT_RUNS        | where the runs are kept                    | ``runs/`` beside notebooks/   |
+| LABKIT_DOWNLOADS   | archives and decoded folders               | ``~/.cache/labkit``           |
+"""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+REFERENCE = REPOSITORY / "data" / "reference"
+
+
+class LabError(Exception):
+    """Something the user can mend: the message says what, with which value, and what to do next."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained. ``schedule`` is ``"step"`` (x 0.1 at 50 % and 75 % of all
+    steps, the Network Slimming paper, section 4.2) or ``"linear"`` (warm-up, then decay to 0)."""
+
+    epochs: int
+    batch: int
+    learning_rate: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    schedule: str = "step"
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A scale at which the whole course runs. ``budgets`` are the three shrinkage budgets
+    λ·Ση/(1−μ): how far the L1 penalty can move a scaling factor over the whole training."""
+
+    name: str
+    data: str
+    depth: int
+    width: float
+    train: Recipe
+    fine_tune: Recipe
+    budgets: tuple[float, ...]
+    ratios: tuple[float, ...] = (0.5, 0.9)
+
+
+PROFILES = {
+    profile.name: profile
+    for profile in (
+        Profile(
+            name="quick",
+            data="shapes",
+            depth=11,
+            width=0.5,
+            train=Recipe(epochs=10, batch=50, schedule="linear"),
+            fine_tune=Recipe(epochs=10, batch=50, schedule="linear"),
+            budgets=(0.0, 0.4, 1.6),
+        ),
+        Profile(
+            name="full",
+            data="cifar10",
+            depth=19,
+            width=1.0,
+            train=Recipe(epochs=60, batch=100),
+            fine_tune=Recipe(epochs=20, batch=100),
+            budgets=(0.0, 1.58, 15.8),
+        ),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    profile: Profile
+    data: str
+    seed: int
+    device: torch.device
+    runs: Path
+    downloads: Path
+
+    @property
+    def experiment(self) -> str:
+        """Name of the folder that holds all runs of this profile, data set and seed."""
+        return f"{self.profile.name}-{slug(self.data)}-seed{self.seed}"
+
+    @property
+    def folder(self) -> Path:
+        return self.runs / self.experiment
+
+    @property
+    def reference(self) -> Path:
+        """The same experiment as it was run for the course and shipped with it."""
+        return REFERENCE / self.experiment
+
+
+def slug(data: str) -> str:
+    """``folder:/some/where/photos`` -> ``folder-photos``."""
+    kind, _, path = data.partition(":")
+    return re.sub(r"[^A-Za-z0-9]+", "-", f"{kind}-{Path(path).name}" if path else kind)
+
+
+def profile_named(name: str) -> Profile:
+    if name not in PROFILES:
+        raise LabError(f"There is no profile {name!r}: choose one of {', '.join(PROFILES)}.")
+    return PROFILES[name]
+
+
+def current(environment=os.environ) -> Settings:
+    """The settings of this process. Raises ``LabError`` for an unknown profile or seed."""
+    gpu = torch.cuda.is_available()
+    profile = profile_named(environment.get("LABKIT_PROFILE") or ("full" if gpu else "quick"))
+    seed = environment.get("LABKIT_SEED") or "0"
+    if not seed.isdecimal():
+        raise LabError(f"LABKIT_SEED is {seed!r}: give a whole number, 0 or more.")
+    here = Path.cwd()
+    beside_notebooks = here.parent if here.name == "notebooks" else here
+    return Settings(
+        profile=profile,
+        data=environment.get("LABKIT_DATA") or profile.data,
+        seed=int(seed),
+        device=torch.device("cuda" if gpu else "cpu"),
+        runs=Path(environment.get("LABKIT_RUNS") or beside_notebooks / "runs").expanduser(),
+        downloads=Path(environment.get("LABKIT_DOWNLOADS") or "~/.cache/labkit").expanduser(),
+    )
