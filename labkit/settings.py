@@ -60,8 +60,8 @@ PROFILES = {
             data="shapes",
             depth=11,
             width=0.5,
-            train=Recipe(epochs=10, batch=50, schedule="linear"),
-            fine_tune=Recipe(epochs=10, batch=50, schedule="linear"),
+            train=Recipe(epochs=8, batch=50, schedule="linear"),
+            fine_tune=Recipe(epochs=6, batch=50, schedule="linear"),
             budgets=(0.0, 0.4, 1.6),
         ),
         Profile(
