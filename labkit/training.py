@@ -102,6 +102,7 @@ def fit(
         "kind": kind,
         "parent": parent,
         "recipe": asdict(recipe),
+        "ratio": plan["requested"] if plan else 0.0,
         "lambda": lam,
         "penalty_probe": penalty_gradient(torch.tensor(PROBE), lam).tolist() if lam else None,
         "seed": seed,

@@ -1,0 +1,38 @@
+# make run | make test | make lab | make bench | make figures; each sets itself up first.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/ready
+
+.PHONY: run test lab bench figures doctor lint clean
+
+run: $(READY)
+	$(BIN)/labkit run
+
+test: $(READY)
+	$(BIN)/python -m pytest
+	$(BIN)/python tests/nbval_in_order.py
+
+lab: $(READY)
+	cd notebooks && ../$(BIN)/jupyter lab
+
+bench: $(READY)
+	$(BIN)/python benchmarks/bench.py
+
+figures: $(READY)
+	$(BIN)/labkit figures data/reference
+
+doctor: $(READY)
+	$(BIN)/labkit doctor
+
+lint: $(READY)
+	$(BIN)/python -m pip install --quiet -e ".[dev]"
+	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+$(READY): requirements.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --progress-bar off -e .
+	touch $(READY)
+
+clean:
+	rm -rf .venv runs build *.egg-info

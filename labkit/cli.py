@@ -1,0 +1,122 @@
+"""``labkit run``, ``figures``, ``doctor``: what an instructor types."""
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+from labkit import settings
+from labkit.settings import LabError
+
+NOTEBOOKS = settings.REPOSITORY / "notebooks"
+CELL_TIMEOUT = 6 * 3600  # seconds; a full-scale training is one cell
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    try:
+        options.command(options)
+    except LabError as error:
+        print(f"labkit: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nlabkit: stopped; run the same command again to go on from the last saved epoch.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="labkit", description="The pruning lab, from the command line.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="execute the notebooks; keep executed copies, figures and a results table")
+    run.add_argument("--profile", help="quick or full (default: full with a GPU, else quick)")
+    run.add_argument("--data", help="shapes, cifar10, cifar100, minicifar or folder:PATH (default: the profile's)")
+    run.add_argument("--seed", help="seed of weights and batches (default: 0)")
+    run.add_argument("--out", type=Path, help="where the runs are kept (default: runs/)")
+    run.set_defaults(command=run_notebooks)
+
+    figures = commands.add_parser("figures", help="redraw every figure and table from the records in a folder")
+    figures.add_argument("folder", type=Path, help="an experiment's folder, or a folder of experiments")
+    figures.add_argument("--out", type=Path, help="where to draw them (default: into the folder itself)")
+    figures.set_defaults(command=redraw)
+
+    doctor = commands.add_parser("doctor", help="say what this machine has, which profile it will use, and how long it takes")
+    doctor.set_defaults(command=examine)
+    return parser
+
+
+def run_notebooks(options) -> None:
+    """Execute notebooks 01-05 headless, in order, in one experiment's folder."""
+    import nbformat
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError
+    from tqdm.std import tqdm
+
+    from labkit import data
+
+    given = {"PROFILE": options.profile, "DATA": options.data, "SEED": options.seed, "RUNS": options.out}
+    os.environ.update({f"LABKIT_{name}": str(value) for name, value in given.items() if value is not None})
+    here = settings.current()
+    os.environ["LABKIT_RUNS"] = str(here.runs.resolve())
+    print(f"{data.load(here.data, here.downloads)}; profile {here.profile.name!r}, seed {here.seed}, {here.device}")
+    print(f"everything goes to {here.folder}")
+
+    started = time.perf_counter()
+    for source in sorted(NOTEBOOKS.glob("*.ipynb")):
+        notebook, begun = nbformat.read(source, as_version=4), time.perf_counter()
+        bar = tqdm(total=len(notebook.cells), desc=source.stem, unit="cell", leave=False)
+        client = NotebookClient(
+            notebook,
+            timeout=CELL_TIMEOUT,
+            resources={"metadata": {"path": str(NOTEBOOKS)}},
+            on_cell_start=lambda cell, cell_index: bar.update(cell_index + 1 - bar.n),
+        )
+        target = here.folder / "notebooks" / source.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            client.execute()
+        except CellExecutionError as error:
+            raise LabError(f"{source.name} stopped at a cell; the copy so far is {target}.\n{error}") from error
+        finally:
+            bar.close()
+            nbformat.write(notebook, target)
+        print(f"{source.stem}: {time.perf_counter() - begun:.0f} s")
+    draw(here.folder, here.folder)
+    print(f"all notebooks: {time.perf_counter() - started:.0f} s\n")
+    print((here.folder / "results.md").read_text(encoding="utf-8"))
+
+
+def redraw(options) -> None:
+    """Draw all experiments in ``options.folder`` and write their tables."""
+    from labkit import tables
+
+    if not tables.experiments(options.folder):
+        raise LabError(f"{options.folder} holds no finished runs: give a folder made by labkit run, or data/reference.")
+    out = options.out or options.folder
+    for experiment in tables.experiments(options.folder):
+        inside = out if experiment == options.folder else out / experiment.name
+        print(f"{len(draw(experiment, inside))} figures in {inside / 'figures'}")
+    print(f"tables in {_write_tables(options.folder, out)}")
+
+
+def draw(experiment: Path, out: Path) -> list[Path]:
+    """All figures of one experiment as PNG in ``out/figures``, and its tables in ``out/results.md``."""
+    from labkit import plots
+
+    _write_tables(experiment, out)
+    return [plots.save(figure, out / "figures" / f"{name}.png") for name, figure in plots.gallery(experiment).items()]
+
+
+def _write_tables(folder: Path, out: Path) -> Path:
+    from labkit import records, tables
+
+    records.write_text(out / "results.md", tables.results(folder))
+    return out / "results.md"
+
+
+def examine(options) -> None:
+    from labkit import doctor
+
+    print(doctor.report())

@@ -1,0 +1,124 @@
+"""The lab report as one PDF: titles, answers, figures and tables, typeset by Typst.
+
+What a student wrote reaches the template ``report.typ`` as data, never as markup: ``#import`` or
+``$x$`` in an answer comes out as these very signs. Equal input gives an equal file.
+"""
+
+import datetime
+import io
+import json
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import typst
+from matplotlib.figure import Figure
+from PIL import Image
+
+import labkit
+from labkit.records import _replacing
+from labkit.settings import LabError
+
+TEMPLATE = Path(__file__).with_name("report.typ")
+RESOLUTION = 200  # dots per inch at which a matplotlib figure is printed
+
+
+@dataclass
+class Section:
+    """One task of the report: its answer, then its figure, then its table.
+
+    In ``text`` a blank line starts a new paragraph, and a line that begins with ``"- "`` is a list
+    item; empty text is marked "not written yet", ``None`` says that no answer is asked for.
+    ``figure`` is a matplotlib figure (its label is the alt text) or a PNG, as bytes or as a path.
+    ``table`` has its header first. ``caption`` belongs to the figure, or to the table if alone.
+    """
+
+    title: str
+    points: int
+    text: str | None = ""
+    figure: Figure | bytes | Path | None = None
+    caption: str = ""
+    table: list[list[str]] | None = None
+
+
+def export(
+    path: Path, *, title: str, student: str, sections: list[Section], date: datetime.date | None = None
+) -> Path:
+    """Write the report to ``path`` in one step and return it; a report that was there is replaced.
+
+    ``date`` is printed in the title block, today's if it is not given. Raises ``LabError`` for a
+    figure that is missing or no PNG and for a place that takes no file.
+    """
+    path, day = Path(path), date or datetime.date.today()
+    content = {"title": title, "student": student.strip(), "date": day.isoformat(), "version": labkit.__version__}
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        content["sections"] = [_prepared(section, root / f"{number}.png") for number, section in enumerate(sections)]
+        # "replace": half a surrogate pair, as a broken paste leaves it, becomes a question mark.
+        (root / "data.json").write_bytes(json.dumps(content, ensure_ascii=False).encode("utf-8", "replace"))
+        (root / "report.typ").write_bytes(TEMPLATE.read_bytes())
+        pdf = typst.compile(root / "report.typ", root=root)
+    try:
+        with _replacing(path) as temporary:
+            temporary.write_bytes(pdf)
+    except (OSError, LabError) as error:
+        raise LabError(
+            f"The report could not be written to {path} ({error.__cause__ or error}): "
+            "close it if a viewer holds it open, or choose another folder."
+        ) from error
+    return path
+
+
+def _prepared(section: Section, picture: Path) -> dict:
+    """The section as the template reads it; its figure is written to ``picture``."""
+    if section.figure is not None:
+        picture.write_bytes(_png(section))
+    label = section.figure.get_label() if isinstance(section.figure, Figure) else ""
+    rows = section.table or []
+    columns = max(map(len, rows), default=0)
+    return {
+        "title": section.title,
+        "points": section.points,
+        "answer": (answer := _blocks(str(section.text or ""))),
+        "unwritten": not answer and section.text is not None,
+        "figure": picture.name if section.figure is not None else None,
+        "alt": label or section.caption or f"Figure of {section.title}",
+        "caption": section.caption,
+        "table": [[str(cell) for cell in row] + [""] * (columns - len(row)) for row in rows if columns],
+    }
+
+
+def _blocks(text: str) -> list[str | list[str]]:
+    """Paragraphs as strings and lists as lists of strings, in order.
+
+    >>> _blocks("Two\\nlines.\\n- one\\n- two")
+    ['Two lines.', ['one', 'two']]
+    """
+    blocks = []
+    for part in re.split(r"\n\s*\n", "\n".join(text.splitlines())):
+        pieces = re.split(r"^\s*- ", part, flags=re.MULTILINE)
+        first, *items = (" ".join(map(str.strip, piece.strip().splitlines())) for piece in pieces)
+        blocks += [first, list(filter(None, items))]
+    return list(filter(None, blocks))
+
+
+def _png(section: Section) -> bytes:
+    """The section's figure as the bytes of a whole PNG."""
+    figure, where = section.figure, f"The figure of section {section.title!r}"
+    if isinstance(figure, Figure):
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=RESOLUTION, metadata={"Software": None})
+        return buffer.getvalue()
+    if not isinstance(figure, bytes):
+        where += f", {figure},"
+        try:
+            figure = Path(figure).read_bytes()
+        except OSError as error:
+            raise LabError(f"{where} cannot be read ({error.strerror}): run the notebook that draws it.") from error
+    try:
+        with Image.open(io.BytesIO(figure), formats=["PNG"]) as image:
+            image.verify()
+    except (OSError, SyntaxError, ValueError) as error:
+        raise LabError(f"{where} is not a whole PNG file: save it again with figure.savefig('name.png').") from error
+    return figure

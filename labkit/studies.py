@@ -1,0 +1,114 @@
+"""Small experiments that several notebooks share: prune a run, sweep the ratio, sum everything up."""
+
+from pathlib import Path
+
+from torch import nn
+
+from labkit import measure, records
+from labkit.data import Dataset, Images
+from labkit.pruning import ChannelPlan, folded, global_plan, random_scores, scaling_factors, thin
+from labkit.records import Record
+from labkit.training import evaluate, recalibrate
+
+RECALIBRATION_IMAGES = 1000
+
+
+def treatments(model: nn.Module, plan: ChannelPlan, control: ChannelPlan, data: Dataset) -> dict[str, nn.Module]:
+    """The thin networks that a plan gives without any training: as it stands; with the dropped
+    channels' ReLU(β) folded into the next layer; with BatchNorm statistics re-estimated on training
+    images; and the same for a ``control`` plan that dropped random channels."""
+    some = data.train[:RECALIBRATION_IMAGES]
+    as_it_stands = thin(model, plan)
+    return {
+        "as_it_stands": as_it_stands,
+        "folded": thin(folded(model, plan), plan),
+        "recalibrated": recalibrate(as_it_stands, some),
+        "random": recalibrate(thin(model, control), some),
+    }
+
+
+def accuracies(networks: dict[str, nn.Module], images: Images) -> dict[str, float]:
+    return {name: evaluate(network, images) for name, network in networks.items()}
+
+
+def prune_run(run: Record, data: Dataset, ratio: float, folder: Path, at_least: int = 1) -> Record:
+    """Prune a trained run by its scaling factors and keep the thin network, its plan, its accuracy
+    under every treatment (validation images), as it stands (test images) and its costs."""
+    model, scores, seed = run.model(), scaling_factors(run.model()), run.config["seed"]
+    plan = global_plan(scores, ratio, at_least)
+    networks = treatments(model, plan, global_plan(random_scores(scores, seed), ratio, at_least), data)
+    slim = networks["as_it_stands"]
+    record = Record(
+        kind="pruning",
+        config=_config(run, data) | {"ratio": ratio, "at_least": at_least},
+        channels=slim.channels,
+        classes=slim.classes,
+        results={
+            "shrinkage_budget": run.results["shrinkage_budget"],
+            "achieved_ratio": plan.achieved,
+            "validation": {"parent": evaluate(model, data.validation)} | accuracies(networks, data.validation),
+            "test": {"as_it_stands": evaluate(slim, data.test)},
+        }
+        | measure.costs(slim),
+        plan=plan.to_dict(),
+    ).with_folder(folder)
+    return records.save(record, slim.state_dict())
+
+
+def sweep_ratio(run: Record, data: Dataset, ratios: tuple[float, ...], folder: Path) -> Record:
+    """Validation accuracy of every treatment at every prune ratio; nothing is trained."""
+    model, scores = run.model(), scaling_factors(run.model())
+    control = random_scores(scores, run.config["seed"])
+    rows = [
+        accuracies(treatments(model, global_plan(scores, r), global_plan(control, r), data), data.validation)
+        for r in ratios
+    ]
+    record = Record(
+        kind="sweep",
+        config=_config(run, data),
+        channels=run.channels,
+        classes=run.classes,
+        results={
+            "shrinkage_budget": run.results["shrinkage_budget"],
+            "ratios": list(ratios),
+            "validation": {stage: [row[stage] for row in rows] for stage in rows[0]},
+        },
+    ).with_folder(folder)
+    return records.save(record)
+
+
+def _config(run: Record, data: Dataset) -> dict:
+    """What ties an experiment to the run that it was made from."""
+    return {
+        "parent": run.name,
+        "parent_channels": run.channels,
+        "lambda": run.config["lambda"],
+        "seed": run.config["seed"],
+        "data": data.describe(),
+    }
+
+
+def summary_row(stage: str, ratio: float, network: nn.Module, data: Dataset) -> dict:
+    """One row of the lab's last table: accuracy on the test images, and costs."""
+    network = network.cpu()
+    costs = measure.costs(network)
+    return {"stage": stage, "ratio": ratio, "accuracy": evaluate(network, data.test), "channels": network.channels} | costs
+
+
+def save_summary(rows: list[dict], run: Record, data: Dataset, folder: Path) -> Record:
+    """Keep the table as a record of kind ``summary``."""
+    record = Record(
+        kind="summary", config=_config(run, data), channels=run.channels, classes=run.classes, results={"rows": rows}
+    )
+    return records.save(record.with_folder(folder))
+
+
+def first_collapse(scores, step: float = 0.01) -> tuple[float, tuple[str, ...]]:
+    """The lowest prune ratio, in steps, at which an unguarded threshold empties a layer, and which."""
+    for k in range(1, round(1 / step)):
+        plan = global_plan(scores, k * step, at_least=0)
+        if emptied := tuple(name for name, kept in plan.kept.items() if not kept):
+            return k * step, emptied
+    return 1.0, tuple(scores)
+
+
