@@ -3,6 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
+# The notebooks are executed again, in order, into an empty runs folder, at the quick profile.
+NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=900
+test: export LABKIT_PROFILE = quick
+test: export LABKIT_RUNS = $(shell mktemp -d)/runs
+
 .PHONY: run test lab bench figures doctor lint clean
 
 run: $(READY)
@@ -10,7 +15,7 @@ run: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest
-	$(BIN)/python tests/nbval_in_order.py
+	$(BIN)/python -m pytest $(NBVAL) notebooks
 
 lab: $(READY)
 	cd notebooks && ../$(BIN)/jupyter lab

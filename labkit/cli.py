@@ -70,6 +70,7 @@ def run_notebooks(options) -> None:
         client = NotebookClient(
             notebook,
             timeout=CELL_TIMEOUT,
+            extra_arguments=["--log-level=ERROR"],
             resources={"metadata": {"path": str(NOTEBOOKS)}},
             on_cell_start=lambda cell, cell_index: bar.update(cell_index + 1 - bar.n),
         )

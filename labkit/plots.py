@@ -99,14 +99,12 @@ def families() -> Figure:
     return figure
 
 
-def sample_images(data, per_class: int = 2) -> Figure:
-    """Training images of every class."""
-    figure, axes = panels(1, f"Training images of {data.name}: " + ", ".join(data.classes[:10]), height=2.2, width=9)
-    labels = data.train.labels.cpu()
-    classes = range(min(10, len(data.classes)))
-    chosen = [(labels == c).nonzero().flatten()[:per_class].tolist() for c in classes]
-    rows = [torch.cat([data.train.pixels[column[r]].cpu() for column in chosen], dim=1) for r in range(per_class)]
-    axes[0].imshow(torch.cat(rows).numpy())
+def sample_images(data) -> Figure:
+    """One training image of each class, of ten classes at most."""
+    figure, axes = panels(1, f"Training images of {data.name}: " + ", ".join(data.classes[:10]), height=1.2)
+    labels, classes = data.train.labels.cpu(), range(min(10, len(data.classes)))
+    chosen = [data.train.pixels[int((labels == c).nonzero()[0])].cpu() for c in classes]
+    axes[0].imshow(torch.cat(chosen, dim=1).numpy(), interpolation="nearest")
     axes[0].set_xticks([32 * c + 16 for c in classes], [data.classes[c] for c in classes])
     axes[0].set(yticks=[])
     axes[0].grid(False)
@@ -163,7 +161,7 @@ def scaling_factors_per_layer(runs: list[Record]) -> Figure:
             lw=1, elinewidth=3, label=lambda_label(run),
         )  # fmt: skip
     axes[0].set(xlabel="convolution", ylabel="|γ|: median, quartiles", xticks=range(1, len(layers) + 1), ylim=(0, None))
-    axes[0].legend()
+    axes[0].legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
 
@@ -197,15 +195,14 @@ def channels_left(plans: list[ChannelPlan]) -> Figure:
         if len(total) * len(bars) <= 32:
             axes[0].bar_label(container, fontsize=7)
     axes[0].set(xlabel="convolution", ylabel="channels", xticks=range(1, len(total) + 1))
-    axes[0].legend(ncols=len(bars))
+    axes[0].legend(ncols=len(bars), loc="lower center", bbox_to_anchor=(0.5, 1.02))
     return figure
 
 
 def ratio_sweep(sweeps: list[Record]) -> Figure:
     """Validation accuracy over the prune ratio, not fine-tuned, one panel a λ."""
-    figure, axes = panels(
-        len(sweeps), "Validation accuracy over the prune ratio, one panel a λ, four treatments.", sharex=True, sharey=True
-    )
+    alt = "Validation accuracy over the prune ratio, one panel a λ, four treatments."
+    figure, axes = panels(len(sweeps), alt, sharex=True, sharey=True, width=9.4)
     for axis, sweep in zip(axes, sweeps):
         for i, (stage, label) in enumerate(STAGES.items()):
             values = sweep.results["validation"][stage]
@@ -214,7 +211,7 @@ def ratio_sweep(sweeps: list[Record]) -> Figure:
         axis.xaxis.set_major_formatter(PercentFormatter(1))
     axes[0].set_ylabel("validation accuracy")
     axes[0].yaxis.set_major_formatter(PercentFormatter(1))
-    axes[0].legend(fontsize=8)
+    axes[-1].legend(fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
 
@@ -231,7 +228,7 @@ def recovery(prunings: list[Record]) -> Figure:
         axes[0].bar_label(bars, [f"{100 * h:.0f}" for h in heights], fontsize=8)
     for k, run in enumerate(prunings):
         axes[0].hlines(run.results["validation"]["parent"], k - 0.45, k + 0.45, color="black", ls="--", lw=1)
-    axes[0].set_xticks(range(len(prunings)), [f"{lambda_label(r)}\n{r.config['ratio']:.0%} pruned" for r in prunings])
+    axes[0].set_xticks(range(len(prunings)), [f"λ = {r.config['lambda']:g}\n{r.config['ratio']:.0%} pruned" for r in prunings])
     axes[0].set(ylabel="validation accuracy", ylim=(0, 1.12))
     axes[0].yaxis.set_major_formatter(PercentFormatter(1))
     axes[0].legend(loc="center left", bbox_to_anchor=(1, 0.5), title="dashed: before pruning")

@@ -42,12 +42,10 @@ class Section:
     table: list[list[str]] | None = None
 
 
-def export(
-    path: Path, *, title: str, student: str, sections: list[Section], date: datetime.date | None = None
-) -> Path:
+def export(path: Path, *, title: str, student: str, sections: list[Section], date: datetime.date | None = None) -> Path:
     """Write the report to ``path`` in one step and return it; a report that was there is replaced.
 
-    ``date`` is printed in the title block, today's if it is not given. Raises ``LabError`` for a
+    ``date`` is printed in the title block: today's, if it is not given. Raises ``LabError`` for a
     figure that is missing or no PNG and for a place that takes no file.
     """
     path, day = Path(path), date or datetime.date.today()

@@ -57,9 +57,9 @@ def story(experiment: Path) -> dict[str, float]:
         if run.config["lambda"] == weak.config["lambda"] and run.config["ratio"] == 0.5
     )
     return {
-        "|γ| < 0.01, λ = 0": under_threshold(dense),
-        "|γ| < 0.01, λ1": under_threshold(weak),
-        "|γ| < 0.01, λ2": under_threshold(strong),
+        "channels with γ below 0.01, λ = 0": under_threshold(dense),
+        "channels with γ below 0.01, λ1": under_threshold(weak),
+        "channels with γ below 0.01, λ2": under_threshold(strong),
         "baseline (λ = 0)": test["baseline", 0.0],
         "sparse (λ2)": test["sparse", 0.0],
         "λ2, 50 % pruned": test["pruned", 0.5],

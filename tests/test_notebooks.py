@@ -1,0 +1,131 @@
+"""The notebooks as documents: executed in order, small, complete, and worth 100 points."""
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from labkit import models, pruning
+from labkit.settings import REPOSITORY
+
+NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
+MAX_BYTES, MAX_LINES = 600_000, 40
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+
+
+def faults(notebook) -> list[str]:
+    """What is wrong with a notebook that claims to have been executed top to bottom in one go."""
+    cells, found = code_cells(notebook), []
+    if [cell.execution_count for cell in cells] != list(range(1, len(cells) + 1)):
+        found.append("cells were not executed in order, in one go")
+    for cell in cells:
+        if "NBVAL_CHECK_OUTPUT" in cell.source and not (cell.execution_count and cell.outputs):
+            found.append(f"a compared cell holds no output: {cell.id}")
+        if any(output.output_type == "error" for output in cell.outputs):
+            found.append(f"a cell holds an error: {cell.id}")
+        if len(cell.source.splitlines()) > MAX_LINES:
+            found.append(f"a cell is longer than {MAX_LINES} lines: {cell.id}")
+    if "widgets" in notebook.metadata:
+        found.append("widget metadata is kept: some viewers refuse to show the notebook")
+    return found
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_was_executed_in_one_go_and_is_small(path):
+    assert faults(nbformat.read(path, 4)) == []
+    assert path.stat().st_size < MAX_BYTES
+
+
+def test_the_guard_finds_what_it_looks_for():
+    def first_compared(change):
+        notebook = nbformat.read(NOTEBOOKS[0], 4)
+        change(next(cell for cell in notebook.cells if "NBVAL_CHECK_OUTPUT" in cell.source), notebook)
+        return faults(notebook)
+
+    assert first_compared(lambda cell, _: cell.update(execution_count=None, outputs=[]))
+    assert first_compared(lambda cell, _: cell.update(outputs=[]))
+    assert first_compared(lambda cell, _: cell.update(execution_count=99))
+    assert first_compared(lambda cell, _: cell.update(source=cell.source + "\n" * 50 + "1"))
+    assert first_compared(lambda _, notebook: notebook.metadata.update(widgets={}))
+
+
+def test_seven_blanks_and_the_manual_cells_are_worth_100_points():
+    cells = [cell for path in NOTEBOOKS for cell in nbformat.read(path, 4).cells]
+    graded = {c.metadata.nbgrader.grade_id: c for c in cells if c.metadata.get("nbgrader", {}).get("grade")}
+    blanks = {c.metadata.nbgrader.grade_id: c for c in cells if c.id.startswith("blank-")}
+    points = {name: cell.metadata.nbgrader.points for name, cell in graded.items()}
+    assert len(blanks) == 7
+    assert {name.replace("blank-", "check-"): 5 for name in blanks}.items() <= points.items()
+    assert sum(points.values()) == 100
+    assert sum(p for name, p in points.items() if name.startswith("manual-report")) == 40
+    for name, cell in (blanks | {n: c for n, c in graded.items() if n.startswith("manual-")}).items():
+        assert len(re.findall("### BEGIN SOLUTION|### END SOLUTION", cell.source)) >= 2, name
+        assert cell.metadata.nbgrader.solution, name
+
+
+def test_each_check_stands_directly_below_its_blank():
+    for path in NOTEBOOKS:
+        names = [cell.id for cell in nbformat.read(path, 4).cells]
+        for above, below in zip(names, names[1:], strict=False):
+            if above.startswith("blank-"):
+                assert below == above.replace("blank-", "check-")
+
+
+def test_prose_shows_no_local_path_and_no_widget_output_without_a_still():
+    for path in NOTEBOOKS:
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"/(home|root|tmp|Users)/\w", text), path.name
+
+
+def functions_of(name: str) -> dict:
+    """The blanks' functions of a notebook, executed as they stand in it, and ``build_thin``."""
+    namespace = {"torch": torch, "models": models}
+    for cell in nbformat.read(REPOSITORY / "notebooks" / name, 4).cells:
+        if cell.id.startswith("blank-") or "def build_thin" in cell.source:
+            exec(cell.source, namespace)
+    return namespace
+
+
+@given(
+    channels=st.lists(st.integers(1, 9), min_size=1, max_size=4),
+    pool_after=st.integers(0, 3),
+    ratio=st.floats(0, 0.95),
+    seed=st.integers(0, 1000),
+)
+def test_surgery_by_hand_and_by_dependency_graph_agree_bit_for_bit(channels, pool_after, ratio, seed):
+    torch.manual_seed(seed)
+    layout = channels[: pool_after + 1] + ["M"] + channels[pool_after + 1 :]
+    model = models.VGGNet(layout).eval()
+    for _, norm in models.prunable(model).values():
+        for tensor in (norm.weight.data, norm.bias.data, norm.running_mean):
+            tensor.normal_()
+        norm.running_var.uniform_(0.5, 2)
+    scores = pruning.scaling_factors(model)
+    reachable = (sum(channels) - len(channels)) / sum(channels)
+    plan = pruning.global_plan(scores, min(ratio, reachable * 0.99))
+    by_hand = functions_of("03_channel_pruning.ipynb")["build_thin"](model, plan).state_dict()
+    by_graph = pruning.thin(model, plan).state_dict()
+    assert by_hand.keys() == by_graph.keys()
+    assert all(torch.equal(by_hand[k], by_graph[k]) for k in by_hand if "num_batches" not in k)
+    x = torch.randn(2, 3, 32, 32)
+    masked = pruning.masked(model, plan)
+    thin = pruning.thin(model, plan)
+    with torch.no_grad():
+        assert torch.allclose(thin(x), masked(x), atol=1e-5)
+
+
+def test_notebooks_open_and_close_as_they_should():
+    assert [path.stem[:2] for path in NOTEBOOKS] == ["01", "02", "03", "04", "05"]
+    for path in NOTEBOOKS:
+        cells = nbformat.read(path, 4).cells
+        assert cells[0].cell_type == "markdown" and cells[0].source.startswith("# ")
+        assert any("## What you saw" in cell.source for cell in cells), path.name
+        links = re.findall(r"\]\((\d\d_\w+\.ipynb)\)", cells[-1].source)
+        assert all((Path(path).parent / link).exists() for link in links)

@@ -1,0 +1,46 @@
+"""One list of dependencies: requirements.txt; the other files must say the same."""
+
+import ast
+import re
+import sys
+
+from labkit.settings import REPOSITORY
+
+ASKED = {"torch", "torchvision", "matplotlib", "seaborn", "ipywidgets", "jupyterlab", "nbval"}
+IMPORT_NAMES = {"pillow": "PIL", "torch-pruning": "torch_pruning"}
+
+
+def requirements() -> dict[str, str]:
+    """Package -> the whole line, of every line that is not a comment."""
+    lines = (REPOSITORY / "requirements.txt").read_text().splitlines()
+    return {re.match(r"[\w-]+", line)[0]: line for line in lines if line.strip() and not line.startswith("#")}
+
+
+def test_every_dependency_is_a_range_with_a_reason():
+    for name, line in requirements().items():
+        assert re.fullmatch(r"[\w-]+>=[\d.]+(,<\d+)?\s+# \S.*", line), f"{name}: {line}"
+    assert requirements().keys() >= ASKED
+
+
+def test_pyproject_and_environment_take_requirements_txt():
+    pyproject = (REPOSITORY / "pyproject.toml").read_text()
+    assert 'dependencies = { file = ["requirements.txt"] }' in pyproject
+    environment = (REPOSITORY / "environment.yml").read_text()
+    assert "- -r requirements.txt" in environment
+    minimum = re.search(r'requires-python = "(>=[\d.]+)"', pyproject)[1]
+    assert f"python{minimum}" in environment
+
+
+def test_the_lock_pins_every_requirement():
+    pinned = dict(re.findall(r"^([\w.-]+)==(\S+)$", (REPOSITORY / "requirements.lock").read_text(), re.MULTILINE))
+    assert requirements().keys() <= {name.lower().replace("_", "-") for name in pinned}
+
+
+def test_labkit_imports_only_what_is_required():
+    allowed = {IMPORT_NAMES.get(name, name) for name in requirements()} | set(sys.stdlib_module_names)
+    allowed |= {"labkit", "IPython", "nbformat"}  # come with ipywidgets and nbclient
+    for path in (REPOSITORY / "labkit").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) and node.level == 0 else []
+            assert {name.partition(".")[0] for name in names} <= allowed, path.name

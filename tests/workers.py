@@ -1,0 +1,74 @@
+"""What tests run in processes of their own, which may be killed or meet a full disk."""
+
+import os
+import resource
+import signal
+
+import torch
+
+from labkit import records, shapes
+from labkit.data import Dataset, Images
+from labkit.models import VGGNet
+from labkit.settings import LabError, Recipe
+from labkit.training import fit
+
+
+def tiny_dataset() -> Dataset:
+    pixels, labels = (torch.from_numpy(array) for array in shapes.generate(400, seed=1))
+    images = Images(pixels, labels)
+    return Dataset("tiny", shapes.CLASSES, images[:300], images[300:350], images[350:])
+
+
+def slimming(gammas, lam):
+    return lam * gammas.sign()
+
+
+def tiny_fit(folder, epochs, watch=None, lam=1e-3, penalty=slimming):
+    torch.manual_seed(0)
+    net = VGGNet([8, "M", 8])
+    options = {"kind": "sparsity", "lam": lam, "penalty_gradient": penalty, "watch": watch}
+    return fit(net, tiny_dataset(), Recipe(epochs, batch=50), folder=folder, **options)
+
+
+def train(sender, folder, epochs, death=None):
+    """Train in ``folder``, sending a message at the start and after each epoch. ``death`` is
+    ``(moment, n)``: die in the n-th save, with the temporary file half written, written, or in place."""
+    torch.set_num_threads(1)
+    if death:
+        _die_in_save(*death)
+    sender.send("start")
+    tiny_fit(folder, epochs, watch=lambda history, epochs: sender.send(len(history)))
+
+
+def _die_in_save(moment, n):
+    name = "replace" if moment == "in place" else "fsync"
+    original, calls = getattr(os, name), 0
+
+    def deadly(*args):
+        nonlocal calls
+        calls += 1
+        if calls == n and moment == "half written":
+            os.ftruncate(args[0], os.fstat(args[0]).st_size // 2)
+        original(*args)
+        if calls == n:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    setattr(os, name, deadly)
+
+
+def save_on_full_disk(sender, folder, what):
+    """Save larger files into ``folder`` on a disk that takes no more than 4 KiB; send the refusal."""
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+    try:
+        if what == "weights":
+            records.write_tensors(folder / "weights.safetensors", {"w": torch.ones(10_000)})
+        elif what == "record":
+            records.write_text(folder / "record.json", "x" * 10_000)
+        else:
+            tiny_fit(folder, epochs=4)
+    except LabError as error:
+        sender.send(str(error))
+    else:
+        sender.send("")
