@@ -1,0 +1,84 @@
+"""``labkit`` as it is typed: each wrong word gets one sentence and exit status 1."""
+
+import pytest
+from labkit import cli, records, studies, training
+from labkit.models import VGGNet
+from labkit.settings import Recipe
+
+
+@pytest.fixture(scope="module")
+def experiment(tmp_path_factory):
+    """A folder with one tiny experiment that has a run of every kind."""
+    import torch
+    from labkit.data import Dataset, Images
+    from labkit.shapes import CLASSES, generate
+
+    pixels, labels = (torch.from_numpy(array) for array in generate(120, 3))
+    everything = Images(pixels, labels)
+    data = Dataset("tiny", CLASSES, everything[:80], everything[80:100], everything[100:])
+    folder, recipe = tmp_path_factory.mktemp("runs") / "quick-tiny-seed0", Recipe(2, 20, schedule="linear")
+    torch.manual_seed(0)
+    network, sign = VGGNet([6, "M", 6]), lambda gamma, lam: lam * gamma.sign()
+    runs = [
+        training.fit(network, data, recipe, folder=folder / f"sparsity-lambda{lam:g}", kind="sparsity", lam=lam, penalty_gradient=sign)
+        for lam in (0.0, 0.01, 0.1)
+    ]
+    prunings = [studies.prune_run(runs[k], data, r, folder / f"pruning-{k}-{100 * r:.0f}") for k in (1, 2) for r in (0.5, 0.75)]
+    for run in runs[1:]:
+        studies.sweep_ratio(run, data, (0.25, 0.5), folder / f"sweep-{run.name}")
+    slim = prunings[-1]
+    tuned = training.fit(slim.model(), data, recipe, folder=folder / "fine-tuning-75", kind="fine-tuning", plan=slim.plan)
+    scratch = training.fit(VGGNet(slim.channels), data, recipe, folder=folder / "scratch", kind="from-scratch", plan=slim.plan)
+    rows = [studies.summary_row(stage, 0.0, run.model(), data) for stage, run in (("sparse", runs[2]), ("tuned", tuned), ("scratch", scratch))]
+    studies.save_summary(rows, runs[2], data, folder / "summary")
+    return folder
+
+
+def test_figures_redraws_everything_from_the_records_alone(experiment, tmp_path):
+    for weights in experiment.glob("*/weights.safetensors"):
+        weights.unlink()
+    (experiment / "broken.replaced-1").mkdir(exist_ok=True)
+    assert cli.main(["figures", str(experiment), "--out", str(tmp_path / "a")]) in (0, 1)
+    first = {path.name: path.read_bytes() for path in cli.draw(experiment, tmp_path / "b")}
+    again = {path.name: path.read_bytes() for path in cli.draw(experiment, tmp_path / "c")}
+    assert len(first) == 9 and first == again
+
+
+def test_a_title_takes_lambda_from_the_record_not_from_the_folder(experiment, tmp_path):
+    from labkit import plots
+
+    run = records.load_all(experiment, "sparsity")[1]
+    moved = run.folder.rename(run.folder.with_name("renamed-by-hand"))
+    try:
+        figure = plots.scaling_factor_histograms(records.load_all(experiment, "sparsity"))
+        assert ["λ = 0", "0.01", "0.1"] == [
+            axis.get_title().removeprefix("λ = ").split()[0] if "budget" in axis.get_title() else axis.get_title()
+            for axis in figure.axes
+        ]
+    finally:
+        moved.rename(run.folder)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "--profile", "huge"], "no profile 'huge'"),
+        (["run", "--data", "imagenet"], "no data set 'imagenet'"),
+        (["run", "--data", "folder:/nowhere/at/all"], "has no folder 'train'"),
+        (["run", "--seed", "-1"], "'-1'"),
+        (["figures", "/nowhere/at/all"], "holds no finished runs"),
+    ],
+)
+def test_a_wrong_word_gets_one_sentence_and_no_traceback(arguments, said, capsys, monkeypatch, tmp_path):
+    for name in ("LABKIT_PROFILE", "LABKIT_DATA", "LABKIT_SEED"):
+        monkeypatch.setenv(name, "")
+    monkeypatch.setenv("LABKIT_RUNS", str(tmp_path))
+    assert cli.main(arguments) == 1
+    message = capsys.readouterr().err
+    assert message.startswith("labkit: ") and said in message and "Traceback" not in message
+
+
+def test_doctor_names_profile_and_precision(capsys):
+    assert cli.main(["doctor"]) == 0
+    printed = capsys.readouterr().out
+    assert "quick" in printed and ("bfloat16" in printed or "float32" in printed)

@@ -1,0 +1,136 @@
+import copy
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from labkit.measure import costs, flush_subnormals, latency, macs, parameters
+from labkit.models import VGG, VGGNet, vgg_channels
+from labkit.training import fingerprint
+
+TINY = torch.finfo(torch.float32).tiny
+
+
+def counted(channels, classes=10):
+    """Parameters and multiply-accumulates from the channel list alone."""
+    size, width, weights, products = 32, 3, 0, 0
+    for c in channels:
+        if c == "M":
+            size //= 2
+            continue
+        weights += 9 * width * c + 2 * c
+        products += 9 * width * c * size * size
+        width = c
+    return weights + width * classes + classes, products + width * classes
+
+
+def test_vgg19_has_its_parameters_and_macs():
+    net = VGGNet(vgg_channels(19))
+    assert parameters(net) == 20_035_018
+    assert macs(net) == 398_136_320
+
+
+@pytest.mark.parametrize("width", [0.25, 0.5, 1.0])
+@pytest.mark.parametrize("depth", VGG)
+def test_costs_of_every_vgg_match_the_plain_formula(depth, width):
+    channels = vgg_channels(depth, width)
+    with torch.device("meta"):
+        net = VGGNet(channels)
+    assert sum(c != "M" for c in channels) == depth - (1 if depth == 16 else 3)  # 16: 13 convolutions
+    assert (parameters(net), macs(net)) == counted(channels)
+
+
+@given(st.lists(st.integers(1, 20), min_size=1, max_size=5), st.integers(0, 5), st.integers(2, 30))
+def test_costs_of_any_channel_list_match_the_plain_formula(widths, pools, classes):
+    channels = [c for i, width in enumerate(widths) for c in ([width, "M"] if i < pools else [width])]
+    net = VGGNet(channels, classes)
+    assert (parameters(net), macs(net)) == counted(channels, classes)
+
+
+def test_macs_leave_the_network_as_it_was():
+    net = VGGNet([4, "M", 4]).train()
+    before = fingerprint(net)
+    macs(net)
+    assert fingerprint(net) == before and net.training
+
+
+@pytest.fixture
+def net():
+    """A network with five subnormal weights."""
+    net = VGGNet([4, "M", 4]).train()
+    with torch.no_grad():
+        net.features.conv1.weight.view(-1)[:3] = torch.tensor([TINY / 2, -TINY / 2, 1e-44])
+        net.features.norm2.weight[1] = TINY / 4
+        net.features.norm2.running_mean[2] = -TINY / 8
+        net.classifier.weight.view(-1)[:3] = torch.tensor([TINY, -TINY, 0])  # the smallest normal ones
+    return net
+
+
+def test_latency_counts_subnormals_and_leaves_the_network_as_it_was(net):
+    before, pointer = fingerprint(net), net.classifier.weight.data_ptr()
+    assert latency(net, runs=4).subnormals == 5
+    assert latency(net, runs=4).subnormals == 5
+    assert fingerprint(net) == before and net.training
+    assert net.classifier.weight.data_ptr() == pointer and net.classifier.weight.requires_grad
+
+
+def test_only_subnormals_are_flushed():
+    tensor = torch.tensor([0, -0.0, TINY, -TINY, TINY / 2, -TINY / 2, 1, -1, 1e-45])
+    assert flush_subnormals(tensor) == 3
+    assert tensor.tolist() == [0, 0, TINY, -TINY, 0, 0, 1, -1, 0]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_latency_pins_the_threads_and_gives_them_back(net, threads):
+    class Watched(nn.Module):
+        seen = []
+
+        def forward(self, x):
+            self.seen.append((torch.get_num_threads(), self.training, tuple(x.shape), x.dtype))
+            return x
+
+    before = torch.get_num_threads()
+    timed = latency(Watched(), batch=3, runs=5, threads=threads)
+    assert set(Watched.seen) == {(threads, False, (3, 3, 32, 32), torch.float32)}
+    assert len(Watched.seen) >= 5 + 3
+    assert (timed.batch, timed.runs, timed.threads, timed.subnormals) == (3, 5, threads, 0)
+    assert torch.get_num_threads() == before
+
+
+def test_threads_are_given_back_after_an_error():
+    class Broken(nn.Module):
+        def forward(self, x):
+            raise ArithmeticError
+
+    before = torch.get_num_threads()
+    with pytest.raises(ArithmeticError):
+        latency(Broken(), threads=before + 1)
+    assert torch.get_num_threads() == before
+
+
+def test_latency_is_the_median_and_quartiles_of_the_runs_after_the_warm_up(monkeypatch, net):
+    """With a clock on which pass k takes k milliseconds: 3 of warm-up, then 4 to 10."""
+    durations = iter(range(1, 100))
+    now, running = 0.0, False
+
+    def clock():
+        nonlocal now, running
+        now += next(durations) / 1000 if running else 0
+        running = not running
+        return now
+
+    monkeypatch.setattr("time.perf_counter", clock)
+    timed = latency(net, runs=7)
+    monkeypatch.undo()
+    assert (timed.quartile1, timed.median, timed.quartile3) == pytest.approx((5, 7, 9))
+
+
+def test_costs_are_plain_numbers_for_a_record(net):
+    found = costs(copy.deepcopy(net))
+    assert (found["parameters"], found["macs"]) == counted([4, "M", 4])
+    assert found["latency_ms"].keys() == {
+        "median", "quartile1", "quartile3", "batch", "runs", "threads", "subnormals"
+    }
+    assert all(type(value) in (int, float) for value in found["latency_ms"].values())

@@ -1,0 +1,141 @@
+import json
+
+import pytest
+import torch
+from workers import tiny_fit
+
+from labkit import records
+from labkit.models import VGGNet
+from labkit.pruning import ChannelPlan, global_plan, scaling_factors, thin
+from labkit.records import Record
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A finished run."""
+    return tiny_fit(tmp_path_factory.mktemp("runs") / "lambda-0.001", 3)
+
+
+def make(folder, kind="sparsity", **entries):
+    entries = {"config": {"lambda": 0.0}, "channels": [4, "M", 4], "classes": 3} | entries
+    return Record(kind, **entries).with_folder(folder)
+
+
+def test_record_is_loaded_as_it_was_saved(trained):
+    loaded = records.load(trained.folder)
+    assert loaded == trained
+    assert [entry["epoch"] for entry in loaded.history] == [1, 2, 3]
+    assert loaded.name == "lambda-0.001"
+
+
+def test_record_says_which_versions_made_it(trained):
+    assert {"python", "machine", "labkit", "torch", "torchvision", "numpy"} == set(records.load(trained.folder).versions)
+    assert records.load(trained.folder).versions["torch"] == torch.__version__
+
+
+def test_record_holds_neither_its_folder_nor_anything_but_plain_json(trained):
+    text = (trained.folder / "record.json").read_text(encoding="utf-8")
+    assert "folder" not in json.loads(text)
+    assert str(trained.folder.parent) not in text
+
+
+def test_network_is_rebuilt_from_the_record(tmp_path):
+    net = VGGNet([5, "M", 3], classes=4).eval()
+    record = records.save(make(tmp_path / "run", channels=[5, "M", 3], classes=4), net.state_dict())
+    rebuilt, x = record.model(), torch.randn(2, 3, 32, 32)
+    assert not rebuilt.training
+    assert rebuilt.channels == [5, "M", 3]
+    assert torch.equal(rebuilt(x), net(x))
+
+
+def test_thin_network_and_its_plan_are_rebuilt_from_the_record(tmp_path):
+    net = VGGNet([6, "M", 6])
+    torch.nn.init.uniform_(net.features.norm1.weight)
+    plan = global_plan(scaling_factors(net), 0.4)
+    small = thin(net, plan)
+    run = make(tmp_path / "run", "pruning", channels=small.channels, classes=10, plan=plan.to_dict())
+    records.save(run, small.state_dict())
+    loaded, x = records.load(tmp_path / "run"), torch.randn(2, 3, 32, 32)
+    assert ChannelPlan.from_dict(loaded.plan) == plan
+    assert torch.equal(loaded.model()(x), small(x))
+
+
+def test_half_precision_weights_are_read_as_float32(tmp_path):
+    net = VGGNet([4, "M", 4], classes=3)
+    run = records.save(make(tmp_path / "run"), net.half().state_dict())
+    assert {p.dtype for p in run.model().parameters()} == {torch.float32}
+    assert torch.equal(run.model().classifier.weight, net.classifier.weight.float())
+
+
+def test_gammas_are_magnitudes_by_layer_and_snapshot(tmp_path):
+    rows = torch.tensor([[1, -2, 3, -4, 5, -6, 7, -8], [0, 0, 0, 0, -1, -1, -1, -1]])
+    records.save(make(tmp_path / "run", snapshots=[0, 3]), gammas=rows.float())
+    first, last = records.load(tmp_path / "run").gammas()
+    assert {name: row.tolist() for name, row in first.items()} == {
+        "features.conv1": [1, 2, 3, 4], "features.conv2": [5, 6, 7, 8]
+    }
+    assert [row.tolist() for row in last.values()] == [[0] * 4, [1] * 4]
+
+
+def test_last_snapshot_is_what_the_network_ends_with(trained):
+    assert trained.snapshots == [0, 1, 2, 3]
+    last = trained.gammas()[-1]
+    assert all(torch.equal(last[name], score) for name, score in scaling_factors(trained.model()).items())
+
+
+def test_runs_are_sorted_by_lambda_and_name_and_chosen_by_kind(tmp_path):
+    for name, lam, kind in (("b", 0.1, "sparsity"), ("a", 0.1, "sparsity"), ("c", 0.0, "sparsity"), ("d", 0.01, "pruning")):
+        records.save(make(tmp_path / name, kind, config={"lambda": lam}))
+    records.save(make(tmp_path / "c.replaced-1"))
+    (tmp_path / "unfinished").mkdir()
+    assert [run.name for run in records.load_all(tmp_path)] == ["c", "d", "a", "b"]
+    assert [run.name for run in records.load_all(tmp_path, "sparsity")] == ["c", "a", "b"]
+    assert records.load_all(tmp_path / "nowhere") == []
+
+
+def test_setting_aside_loses_nothing(tmp_path, tree):
+    kept = []
+    for number in (1, 2, 3):
+        records.save(make(tmp_path / "run", classes=number))
+        kept.append(tree(tmp_path / "run"))
+        assert records.set_aside(tmp_path / "run") == tmp_path / f"run.replaced-{number}"
+    assert [tree(tmp_path / f"run.replaced-{number}") for number in (1, 2, 3)] == kept
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("kind", ["interrupt", "error"])
+def test_save_that_is_broken_off_keeps_the_old_file_and_no_other(tmp_path, monkeypatch, tree, kind):
+    path = tmp_path / "weights.safetensors"
+    records.write_tensors(path, {"w": torch.zeros(3)})
+    files = tree(tmp_path)
+    error = KeyboardInterrupt if kind == "interrupt" else ZeroDivisionError
+
+    def broken(*args):
+        raise error
+
+    monkeypatch.setattr("os.fsync", broken)
+    with pytest.raises(error):
+        records.write_tensors(path, {"w": torch.ones(3)})
+    assert tree(tmp_path) == files
+
+
+def test_saved_files_are_readable_by_others(trained):
+    assert {path.stat().st_mode & 0o777 for path in trained.folder.iterdir()} == {0o644}
+    assert {path.name for path in trained.folder.iterdir()} == {
+        "record.json", "weights.safetensors", "gammas.safetensors"
+    }
+
+
+def test_tensors_come_back_with_their_values_types_and_metadata(tmp_path):
+    tensors = {
+        "strided": torch.arange(12.0).view(3, 4).t(),
+        "channels_last": torch.randn(2, 3, 4, 5).to(memory_format=torch.channels_last),
+        "count": torch.tensor(7),
+        "flags": torch.tensor([True, False]),
+        "empty": torch.zeros(0),
+    }
+    records.write_tensors(tmp_path / "t.safetensors", tensors, {"note": "γ"})
+    loaded = records.read_tensors(tmp_path / "t.safetensors")
+    assert loaded.keys() == tensors.keys()
+    assert all(torch.equal(loaded[name], tensor) and loaded[name].dtype == tensor.dtype for name, tensor in tensors.items())
+    assert records.read_metadata(tmp_path / "t.safetensors") == {"note": "γ"}

@@ -1,0 +1,118 @@
+"""The runs that ship: every number in them can be recomputed, and they tell the paper's story."""
+
+from statistics import mean
+
+import pytest
+import torch
+
+from labkit import measure, models, plots, records, tables
+from labkit.pruning import ChannelPlan
+from labkit.settings import REFERENCE, REPOSITORY
+
+EXPERIMENTS = tables.experiments(REFERENCE)
+RECORDS = [record for experiment in EXPERIMENTS for record in records.load_all(experiment)]
+QUICK = [experiment for experiment in EXPERIMENTS if experiment.name.startswith("quick-shapes-seed")]
+
+
+def record_id(record):
+    return f"{record.folder.parent.name}/{record.name}"
+
+
+def rebuilt(channels, classes):
+    with torch.device("meta"):
+        return models.VGGNet(channels, classes)
+
+
+@pytest.mark.parametrize("record", [r for r in RECORDS if r.plan], ids=record_id)
+def test_plan_and_channel_list_agree(record):
+    plan = ChannelPlan.from_dict(record.plan)
+    assert [c for c in record.channels if c != "M"] == plan.widths
+    channels = sum(plan.total.values())
+    assert channels - sum(plan.widths) == round(plan.requested * channels)
+    assert min(plan.widths) >= 1
+
+
+@pytest.mark.parametrize("record", [r for r in RECORDS if r.kind == "pruning"], ids=record_id)
+def test_costs_and_ratio_of_a_pruning_are_those_of_its_channel_list(record):
+    network = rebuilt(record.channels, record.classes)
+    assert record.results["parameters"] == measure.parameters(network)
+    assert record.results["macs"] == measure.macs(network)
+    assert record.results["achieved_ratio"] == ChannelPlan.from_dict(record.plan).achieved
+    parent = records.load(record.folder.parent / record.config["parent"])
+    assert record.config["parent_channels"] == parent.channels
+    scores = parent.gammas()[-1]
+    plan = ChannelPlan.from_dict(record.plan)
+    assert all(len(score) == plan.total[layer] for layer, score in scores.items())
+
+
+@pytest.mark.parametrize("record", [r for r in RECORDS if r.kind == "summary"], ids=record_id)
+def test_every_row_of_a_summary_is_recomputed(record):
+    stages = [(row["stage"], row["ratio"]) for row in record.results["rows"]]
+    assert len(stages) == len(set(stages)) == 9
+    for row in record.results["rows"]:
+        network = rebuilt(row["channels"], record.classes)
+        assert (row["parameters"], row["macs"]) == (measure.parameters(network), measure.macs(network))
+        assert 0 <= row["accuracy"] <= 1
+
+
+@pytest.mark.parametrize("record", [r for r in RECORDS if r.kind == "sparsity"], ids=record_id)
+def test_saved_scaling_factors_fit_their_network_and_plans_follow_from_them(record):
+    assert len(record.gammas()) == len(record.snapshots)
+    assert all((gamma == 0.5).all() for gamma in record.gammas()[0].values()), "all start at 0.5"
+    assert record.snapshots[-1] == len(record.history) == record.config["recipe"]["epochs"]
+
+
+@pytest.mark.parametrize(
+    "record", [r for r in RECORDS if (r.folder / "weights.safetensors").exists()], ids=record_id
+)
+def test_shipped_weights_load_and_match_the_saved_scaling_factors(record):
+    model = record.model()
+    if record.kind == "sparsity":
+        final = record.gammas()[-1]
+        for name, (_, norm) in models.prunable(model).items():
+            assert torch.allclose(norm.weight.detach().abs(), final[name], atol=1e-3)
+
+
+def test_the_default_profile_tells_the_papers_story_over_three_seeds():
+    assert len(QUICK) == 3
+    stories = [tables.story(experiment) for experiment in QUICK]
+    for s in stories:
+        assert s["sparse (λ2)"] >= 0.90
+        assert s["λ2, 50 % pruned, fine-tuned"] >= s["sparse (λ2)"] - 0.01
+        lost = s["sparse (λ2)"] - s["λ2, 90 % pruned"]
+        assert lost >= 0.20
+        assert s["λ2, 90 % pruned, fine-tuned"] - s["λ2, 90 % pruned"] >= 0.80 * lost
+        fallen = s["λ1, before pruning (validation)"] - s["λ1, 50 % pruned (validation)"]
+        back = s["λ1, 50 % pruned, re-estimated (validation)"] - s["λ1, 50 % pruned (validation)"]
+        assert fallen > 0.05 and back > 0.5 * fallen
+        sparsity = [s[f"channels with γ below 0.01, {name}"] for name in ("λ = 0", "λ1", "λ2")]
+        assert sparsity[0] < sparsity[1] < sparsity[2]
+    assert mean(s["λ2, 90 % pruned, fine-tuned"] for s in stories) > 0.9
+
+
+def test_photographs_used_all_test_images_and_enough_training_images():
+    photographs = [r for r in RECORDS if r.kind == "sparsity" and r.config["data"]["name"].startswith("folder:")]
+    assert photographs
+    for record in photographs:
+        assert record.config["data"]["test"] == 10_000
+        assert record.config["data"]["train"] >= 10_000
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda path: path.name)
+def test_figures_are_redrawn_from_the_records(experiment):
+    figures = plots.gallery(experiment)
+    assert len(figures) == 9
+    for figure in figures.values():
+        assert figure.get_label(), "alt text"
+        for axis in figure.axes:
+            assert axis.get_xlabel(), "axes are named"
+        assert any(axis.get_ylabel() for axis in figure.axes)
+        assert plots.png(figure).startswith(b"\x89PNG")
+
+
+def test_readme_shows_the_tables_of_the_reference_runs():
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    for family in sorted({experiment.name.rpartition("-seed")[0] for experiment in EXPERIMENTS}):
+        members = [e for e in EXPERIMENTS if e.name.rpartition("-seed")[0] == family]
+        block = f"<!-- story: {family} -->\n{tables.story_table(members)}\n<!-- end -->"
+        assert block in readme, f"README.md: the table of {family} is not that of data/reference"
