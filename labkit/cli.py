@@ -42,51 +42,62 @@ def _parser() -> argparse.ArgumentParser:
     figures.add_argument("--out", type=Path, help="where to draw them (default: into the folder itself)")
     figures.set_defaults(command=redraw)
 
-    doctor = commands.add_parser("doctor", help="say what this machine has, which profile it will use, and how long it takes")
+    doctor = commands.add_parser(
+        "doctor", help="say what this machine has, which profile it will use, and how long it takes"
+    )
     doctor.set_defaults(command=examine)
     return parser
 
 
 def run_notebooks(options) -> None:
     """Execute notebooks 01-05 headless, in order, in one experiment's folder."""
-    import nbformat
-    from nbclient import NotebookClient
-    from nbclient.exceptions import CellExecutionError
-    from tqdm.std import tqdm
-
     from labkit import data
 
     given = {"PROFILE": options.profile, "DATA": options.data, "SEED": options.seed, "RUNS": options.out}
     os.environ.update({f"LABKIT_{name}": str(value) for name, value in given.items() if value is not None})
     here = settings.current()
-    os.environ["LABKIT_RUNS"] = str(here.runs.resolve())
+    os.environ["LABKIT_RUNS"] = str(here.runs.resolve())  # the notebooks run in another folder
+    if here.data.startswith("folder:"):
+        os.environ["LABKIT_DATA"] = f"folder:{Path(here.data.removeprefix('folder:')).expanduser().resolve()}"
+    here = settings.current()
     print(f"{data.load(here.data, here.downloads)}; profile {here.profile.name!r}, seed {here.seed}, {here.device}")
     print(f"everything goes to {here.folder}")
 
     started = time.perf_counter()
     for source in sorted(NOTEBOOKS.glob("*.ipynb")):
-        notebook, begun = nbformat.read(source, as_version=4), time.perf_counter()
-        bar = tqdm(total=len(notebook.cells), desc=source.stem, unit="cell", leave=False)
-        client = NotebookClient(
-            notebook,
-            timeout=CELL_TIMEOUT,
-            extra_arguments=["--log-level=ERROR"],
-            resources={"metadata": {"path": str(NOTEBOOKS)}},
-            on_cell_start=lambda cell, cell_index: bar.update(cell_index + 1 - bar.n),
-        )
-        target = here.folder / "notebooks" / source.name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            client.execute()
-        except CellExecutionError as error:
-            raise LabError(f"{source.name} stopped at a cell; the copy so far is {target}.\n{error}") from error
-        finally:
-            bar.close()
-            nbformat.write(notebook, target)
+        begun = time.perf_counter()
+        execute(source, here.folder / "notebooks" / source.name)
         print(f"{source.stem}: {time.perf_counter() - begun:.0f} s")
     draw(here.folder, here.folder)
     print(f"all notebooks: {time.perf_counter() - started:.0f} s\n")
     print((here.folder / "results.md").read_text(encoding="utf-8"))
+
+
+def execute(source: Path, target: Path) -> None:
+    """Execute one notebook in its own folder and leave the executed copy in ``target``, also if a cell fails."""
+    import nbformat
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError
+    from tqdm.std import tqdm
+
+    notebook = nbformat.read(source, as_version=4)
+    bar = tqdm(total=len(notebook.cells), desc=source.stem, unit="cell", leave=False)
+    client = NotebookClient(
+        notebook,
+        timeout=CELL_TIMEOUT,
+        extra_arguments=["--log-level=ERROR"],
+        resources={"metadata": {"path": str(source.parent)}},
+        on_cell_start=lambda cell, cell_index: bar.update(cell_index + 1 - bar.n),
+    )
+    try:
+        client.execute()
+    except CellExecutionError as error:
+        raise LabError(f"{source.name} stopped at a cell; the copy so far is {target}.\n{error}") from error
+    finally:
+        bar.close()
+        notebook.metadata.pop("widgets", None)  # without its state some viewers refuse the whole notebook
+        target.parent.mkdir(parents=True, exist_ok=True)
+        nbformat.write(notebook, target)
 
 
 def redraw(options) -> None:

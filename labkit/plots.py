@@ -91,7 +91,13 @@ def families() -> Figure:
         "quantization": quantized,
         "distillation": distilled,
     }
-    notes = ("64 weights × 32 bit", "32 weights, same shape", "4 rows: a smaller layer", "64 weights × 2 bit", "a small net, taught")
+    notes = (
+        "64 weights × 32 bit",
+        "32 weights, same shape",
+        "4 rows: a smaller layer",
+        "64 weights × 2 bit",
+        "a small net, taught",
+    )
     for axis, (title, picture), note in zip(axes, pictures.items(), notes):
         axis.imshow(np.ma.masked_invalid(picture), cmap="Greys", vmin=-3, vmax=2.5)
         axis.set(title=title, xticks=np.arange(-0.5, 8), yticks=np.arange(-0.5, 8), xlabel=note)
@@ -206,7 +212,9 @@ def ratio_sweep(sweeps: list[Record]) -> Figure:
     for axis, sweep in zip(axes, sweeps):
         for i, (stage, label) in enumerate(STAGES.items()):
             values = sweep.results["validation"][stage]
-            axis.plot(sweep.results["ratios"], values, color=COLOURS[i], ls=LINES[i], marker=MARKERS[i], ms=4, label=label)
+            axis.plot(
+                sweep.results["ratios"], values, color=COLOURS[i], ls=LINES[i], marker=MARKERS[i], ms=4, label=label
+            )
         axis.set(title=lambda_label(sweep), xlabel="prune ratio")
         axis.xaxis.set_major_formatter(PercentFormatter(1))
     axes[0].set_ylabel("validation accuracy")
@@ -228,7 +236,9 @@ def recovery(prunings: list[Record]) -> Figure:
         axes[0].bar_label(bars, [f"{100 * h:.0f}" for h in heights], fontsize=8)
     for k, run in enumerate(prunings):
         axes[0].hlines(run.results["validation"]["parent"], k - 0.45, k + 0.45, color="black", ls="--", lw=1)
-    axes[0].set_xticks(range(len(prunings)), [f"λ = {r.config['lambda']:g}\n{r.config['ratio']:.0%} pruned" for r in prunings])
+    axes[0].set_xticks(
+        range(len(prunings)), [f"λ = {r.config['lambda']:g}\n{r.config['ratio']:.0%} pruned" for r in prunings]
+    )
     axes[0].set(ylabel="validation accuracy", ylim=(0, 1.12))
     axes[0].yaxis.set_major_formatter(PercentFormatter(1))
     axes[0].legend(loc="center left", bbox_to_anchor=(1, 0.5), title="dashed: before pruning")

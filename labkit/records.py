@@ -109,14 +109,18 @@ def load(folder: Path) -> Record:
     except FileNotFoundError:
         raise LabError(f"{folder} holds no record.json: the run was never finished; run its notebook again.") from None
     except ValueError as error:
-        raise LabError(f"{path} is damaged ({error}): delete the folder {folder.name} and run its notebook again.") from None
+        raise LabError(
+            f"{path} is damaged ({error}): delete the folder {folder.name} and run its notebook again."
+        ) from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         found = content.get("format") if isinstance(content, dict) else None
         raise LabError(f"{path} has format {found}, this labkit reads format {FORMAT}: run its notebook again.")
     try:
         return Record(**content).with_folder(folder)
     except TypeError as error:
-        raise LabError(f"{path} is damaged ({error}): delete the folder {folder.name} and run its notebook again.") from None
+        raise LabError(
+            f"{path} is damaged ({error}): delete the folder {folder.name} and run its notebook again."
+        ) from None
 
 
 def _refuse_constant(text: str):
@@ -126,7 +130,9 @@ def _refuse_constant(text: str):
 def load_all(folder: Path, kind: str | None = None) -> list[Record]:
     """Every finished run directly in ``folder``, of one ``kind`` if given, sorted by λ and name.
     Runs that were set aside (see ``set_aside``) are left out."""
-    found = [load(path.parent) for path in sorted(Path(folder).glob("*/record.json")) if ".replaced-" not in path.parent.name]
+    found = [
+        load(path.parent) for path in sorted(Path(folder).glob("*/record.json")) if ".replaced-" not in path.parent.name
+    ]
     chosen = [record for record in found if kind in (None, record.kind)]
     return sorted(chosen, key=lambda record: (record.config.get("lambda", 0), record.name))
 
@@ -191,7 +197,9 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     except FileNotFoundError:
         raise LabError(f"{path} is missing: run the notebook that makes {path.parent.name} again.") from None
     except (OSError, safetensors.SafetensorError) as error:
-        raise LabError(f"{path} is damaged ({error}): delete the folder {path.parent.name} and run its notebook again.") from None
+        raise LabError(
+            f"{path} is damaged ({error}): delete the folder {path.parent.name} and run its notebook again."
+        ) from None
     for name, tensor in tensors.items():
         if not math.isfinite(tensor.double().abs().sum()):
             raise LabError(f"{path}: {name} holds values that are not finite; delete the folder and train again.")

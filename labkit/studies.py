@@ -92,7 +92,12 @@ def summary_row(stage: str, ratio: float, network: nn.Module, data: Dataset) -> 
     """One row of the lab's last table: accuracy on the test images, and costs."""
     network = network.cpu()
     costs = measure.costs(network)
-    return {"stage": stage, "ratio": ratio, "accuracy": evaluate(network, data.test), "channels": network.channels} | costs
+    return {
+        "stage": stage,
+        "ratio": ratio,
+        "accuracy": evaluate(network, data.test),
+        "channels": network.channels,
+    } | costs
 
 
 def save_summary(rows: list[dict], run: Record, data: Dataset, folder: Path) -> Record:
@@ -110,5 +115,3 @@ def first_collapse(scores, step: float = 0.01) -> tuple[float, tuple[str, ...]]:
         if emptied := tuple(name for name, kept in plan.kept.items() if not kept):
             return k * step, emptied
     return 1.0, tuple(scores)
-
-

@@ -127,14 +127,15 @@ def fit(
         history, seconds, snapshots = _restore(checkpoint, model, optimizer, scaler)
 
     for epoch in range(len(history) + 1, recipe.epochs + 1):
-        started, model_in_training = time.perf_counter(), model.train()
+        started = time.perf_counter()
+        model.train()
         loss_sum, correct = torch.zeros(2, device=device)
         shuffled = augmented_batches(data.train, recipe.batch, seed=1_000_003 * seed + epoch)
         for step, (x, y) in enumerate(shuffled, start=(epoch - 1) * steps):
             for group in optimizer.param_groups:
                 group["lr"] = rates[step]
             with mixed_precision(device):
-                logits = model_in_training(x)
+                logits = model(x)
                 loss = F.cross_entropy(logits, y)
             optimizer.zero_grad()
             scaler.scale(loss).backward()
@@ -219,7 +220,9 @@ def _continue(folder: Path, config: dict) -> Record | None:
     elif json.loads(_metadata(checkpoint).get("config", "null")) == config:
         print(f"{folder.name}: continued from {folder}.")
         return None
-    print(f"{folder.name}: the run there was made with another configuration; kept as {records.set_aside(folder).name}.")
+    print(
+        f"{folder.name}: the run there was made with another configuration; kept as {records.set_aside(folder).name}."
+    )
     return None
 
 

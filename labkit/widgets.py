@@ -31,7 +31,9 @@ class _NotebookCurve:
             values = [row[f"{part}_accuracy"] for row in history]
             axis.plot(x, values, color=plots.COLOURS[i], ls=plots.LINES[i], marker=plots.MARKERS[i], ms=3, label=part)
         last = history[-1]
-        axis.set(xlim=(0.5, epochs + 0.5), title=f"{self.title}: epoch {last['epoch']} of {epochs}, loss {last['loss']:.2f}")
+        axis.set(
+            xlim=(0.5, epochs + 0.5), title=f"{self.title}: epoch {last['epoch']} of {epochs}, loss {last['loss']:.2f}"
+        )
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.yaxis.set_major_formatter(PercentFormatter(1))
         axis.legend(fontsize=8)
@@ -88,7 +90,9 @@ def prune_explorer(run: Record):
     import ipywidgets
 
     scores = run.gammas()[-1]
-    slider = ipywidgets.FloatSlider(value=0.5, min=0.0, max=0.95, step=0.05, description="prune ratio", continuous_update=False)
+    slider = ipywidgets.FloatSlider(
+        value=0.5, min=0.0, max=0.95, step=0.05, description="prune ratio", continuous_update=False
+    )
     text, picture = ipywidgets.Label(), ipywidgets.Image(format="png")
 
     def redraw(_=None):

@@ -1,6 +1,7 @@
 """``labkit`` as it is typed: each wrong word gets one sentence and exit status 1."""
 
 import pytest
+
 from labkit import cli, records, studies, training
 from labkit.models import VGGNet
 from labkit.settings import Recipe
@@ -10,6 +11,7 @@ from labkit.settings import Recipe
 def experiment(tmp_path_factory):
     """A folder with one tiny experiment that has a run of every kind."""
     import torch
+
     from labkit.data import Dataset, Images
     from labkit.shapes import CLASSES, generate
 
@@ -20,16 +22,33 @@ def experiment(tmp_path_factory):
     torch.manual_seed(0)
     network, sign = VGGNet([6, "M", 6]), lambda gamma, lam: lam * gamma.sign()
     runs = [
-        training.fit(network, data, recipe, folder=folder / f"sparsity-lambda{lam:g}", kind="sparsity", lam=lam, penalty_gradient=sign)
+        training.fit(
+            network,
+            data,
+            recipe,
+            folder=folder / f"sparsity-lambda{lam:g}",
+            kind="sparsity",
+            lam=lam,
+            penalty_gradient=sign,
+        )
         for lam in (0.0, 0.01, 0.1)
     ]
-    prunings = [studies.prune_run(runs[k], data, r, folder / f"pruning-{k}-{100 * r:.0f}") for k in (1, 2) for r in (0.5, 0.75)]
+    prunings = [
+        studies.prune_run(runs[k], data, r, folder / f"pruning-{k}-{100 * r:.0f}") for k in (1, 2) for r in (0.5, 0.75)
+    ]
     for run in runs[1:]:
         studies.sweep_ratio(run, data, (0.25, 0.5), folder / f"sweep-{run.name}")
     slim = prunings[-1]
-    tuned = training.fit(slim.model(), data, recipe, folder=folder / "fine-tuning-75", kind="fine-tuning", plan=slim.plan)
-    scratch = training.fit(VGGNet(slim.channels), data, recipe, folder=folder / "scratch", kind="from-scratch", plan=slim.plan)
-    rows = [studies.summary_row(stage, 0.0, run.model(), data) for stage, run in (("sparse", runs[2]), ("tuned", tuned), ("scratch", scratch))]
+    tuned = training.fit(
+        slim.model(), data, recipe, folder=folder / "fine-tuning-75", kind="fine-tuning", plan=slim.plan
+    )
+    scratch = training.fit(
+        VGGNet(slim.channels), data, recipe, folder=folder / "scratch", kind="from-scratch", plan=slim.plan
+    )
+    rows = [
+        studies.summary_row(stage, 0.0, run.model(), data)
+        for stage, run in (("sparse", runs[2]), ("tuned", tuned), ("scratch", scratch))
+    ]
     studies.save_summary(rows, runs[2], data, folder / "summary")
     return folder
 

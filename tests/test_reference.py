@@ -62,9 +62,7 @@ def test_saved_scaling_factors_fit_their_network_and_plans_follow_from_them(reco
     assert record.snapshots[-1] == len(record.history) == record.config["recipe"]["epochs"]
 
 
-@pytest.mark.parametrize(
-    "record", [r for r in RECORDS if (r.folder / "weights.safetensors").exists()], ids=record_id
-)
+@pytest.mark.parametrize("record", [r for r in RECORDS if (r.folder / "weights.safetensors").exists()], ids=record_id)
 def test_shipped_weights_load_and_match_the_saved_scaling_factors(record):
     model = record.model()
     if record.kind == "sparsity":

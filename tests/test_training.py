@@ -11,7 +11,7 @@ from workers import slimming, tiny_fit
 from labkit.data import Dataset, Images, augmented_batches, normalise
 from labkit.models import VGGNet, prunable
 from labkit.pruning import global_plan, random_scores, scaling_factors
-from labkit.settings import PROFILES, Recipe
+from labkit.settings import Recipe
 from labkit.training import (
     add_penalty_gradient,
     evaluate,
@@ -75,14 +75,6 @@ def test_shrinkage_budget_is_how_far_the_penalty_alone_moves_a_factor(schedule, 
     assert 50 - gamma.item() == pytest.approx(shrinkage_budget(lam, rates, momentum), rel=0.02)
 
 
-def test_full_profiles_budgets_are_those_of_the_paper():
-    """λ = 1e-5 and 1e-4 in the full profile's recipe on the 45,000 training images of CIFAR-10."""
-    profile = PROFILES["full"]
-    rates = learning_rates(profile.train, 45_000)
-    budgets = [shrinkage_budget(lam, rates, profile.train.momentum) for lam in (0, 1e-5, 1e-4)]
-    assert budgets == pytest.approx(profile.budgets, rel=0.2)
-
-
 @pytest.mark.parametrize("lam", [1e-4, 0.3])
 def test_penalty_gradient_is_the_autograd_gradient_of_loss_plus_penalty(lam):
     net = VGGNet([5, "M", 7, 3])
@@ -133,10 +125,14 @@ def test_one_step_of_training_is_sgd_on_loss_plus_penalty(tmp_path, tiny_data, f
     (rate,) = learning_rates(recipe, 300)
     trained = record.state()
     for name, p in net.named_parameters():
-        torch.testing.assert_close(trained[name], p.detach() - rate * (p.grad + 0.01 * p.detach()), atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(
+            trained[name], p.detach() - rate * (p.grad + 0.01 * p.detach()), atol=1e-5, rtol=1e-4
+        )
     assert record.history[0]["loss"] == pytest.approx(loss.item(), rel=1e-4)
     assert record.history[0]["learning_rate"] == rate
-    assert record.history[0]["gamma_l1"] == pytest.approx(sum(float(trained[f"features.norm{i}.weight"].abs().sum()) for i in (1, 2)))
+    assert record.history[0]["gamma_l1"] == pytest.approx(
+        sum(float(trained[f"features.norm{i}.weight"].abs().sum()) for i in (1, 2))
+    )
 
 
 def penalties():
@@ -153,8 +149,8 @@ def test_run_with_lambda_0_or_a_penalty_of_0_is_the_run_without_penalty(tmp_path
 
 
 def test_penalty_shrinks_the_factors(tmp_path):
-    free, slim = (tiny_fit(tmp_path / f"{lam}", 3, lam=lam) for lam in (0.0, 0.01))
-    assert slim.history[-1]["gamma_l1"] < 0.8 * free.history[-1]["gamma_l1"]
+    free, slim = (tiny_fit(tmp_path / f"{lam}", 3, lam=lam) for lam in (0.0, 0.05))
+    assert slim.history[-1]["gamma_l1"] < 0.7 * free.history[-1]["gamma_l1"]
     assert slim.results["shrinkage_budget"] > free.results["shrinkage_budget"] == 0
 
 
@@ -170,7 +166,7 @@ def test_seed_decides_the_run(tmp_path, tiny_data):
     def run(name, seed):
         torch.manual_seed(0)
         net = VGGNet([4])
-        torch.manual_seed(hash(name))
+        torch.manual_seed(ord(name))
         record = fit(net, tiny_data, Recipe(1, 50), folder=tmp_path / name, kind="sparsity", seed=seed)
         return fingerprint(record.model())
 
@@ -193,7 +189,11 @@ def test_plan_goes_into_the_record(tmp_path, tiny_data):
     options = {"kind": "fine-tuning", "plan": plan, "parent": "sparse"}
     record = fit(net, tiny_data, Recipe(1, 50), folder=tmp_path / "run", **options)
     assert record.plan == plan
-    assert (record.config["ratio"], record.config["parent"], record.config["data"]) == (0.25, "sparse", tiny_data.describe())
+    assert (record.config["ratio"], record.config["parent"], record.config["data"]) == (
+        0.25,
+        "sparse",
+        tiny_data.describe(),
+    )
 
 
 class Reader(nn.Module):
@@ -287,4 +287,6 @@ def test_recalibration_is_ready_to_use_and_leaves_the_network_as_it_was(tiny_dat
     after = recalibrate(net, tiny_data.train[:50])
     assert fingerprint(net) == before and net.training
     assert not after.training and after.features.norm1.momentum == 0.3
-    assert torch.equal(after(normalise(tiny_data.test.pixels[:2])), after(normalise(tiny_data.test.pixels[:4]))[:2])
+    assert torch.equal(
+        after(normalise(tiny_data.test.pixels[:2])), after(normalise(tiny_data.test.pixels[:4]))[:2]
+    )

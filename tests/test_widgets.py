@@ -2,6 +2,7 @@
 
 import ipywidgets
 import torch
+
 from labkit import measure, widgets
 from labkit.models import VGGNet, prunable, with_widths
 from labkit.pruning import global_plan
