@@ -54,26 +54,22 @@ def run_notebooks(options) -> None:
     from labkit import data
 
     given = {"PROFILE": options.profile, "DATA": options.data, "SEED": options.seed, "RUNS": options.out}
-    os.environ.update({f"LABKIT_{name}": str(value) for name, value in given.items() if value is not None})
-    here = settings.current()
-    os.environ["LABKIT_RUNS"] = str(here.runs.resolve())  # the notebooks run in another folder
-    if here.data.startswith("folder:"):
-        os.environ["LABKIT_DATA"] = f"folder:{Path(here.data.removeprefix('folder:')).expanduser().resolve()}"
-    here = settings.current()
+    given = {f"LABKIT_{name}": str(value) for name, value in given.items() if value is not None}
+    here = settings.current({**os.environ, **given})
     print(f"{data.load(here.data, here.downloads)}; profile {here.profile.name!r}, seed {here.seed}, {here.device}")
     print(f"everything goes to {here.folder}")
 
     started = time.perf_counter()
     for source in sorted(NOTEBOOKS.glob("*.ipynb")):
         begun = time.perf_counter()
-        execute(source, here.folder / "notebooks" / source.name)
+        execute(source, here.folder / "notebooks" / source.name, {**os.environ, **here.environment()})
         print(f"{source.stem}: {time.perf_counter() - begun:.0f} s")
     draw(here.folder, here.folder)
     print(f"all notebooks: {time.perf_counter() - started:.0f} s\n")
     print((here.folder / "results.md").read_text(encoding="utf-8"))
 
 
-def execute(source: Path, target: Path) -> None:
+def execute(source: Path, target: Path, environment: dict[str, str]) -> None:
     """Execute one notebook in its own folder and leave the executed copy in ``target``, also if a cell fails."""
     import nbformat
     from nbclient import NotebookClient
@@ -90,7 +86,7 @@ def execute(source: Path, target: Path) -> None:
         on_cell_start=lambda cell, cell_index: bar.update(cell_index + 1 - bar.n),
     )
     try:
-        client.execute()
+        client.execute(env=environment)
     except CellExecutionError as error:
         raise LabError(f"{source.name} stopped at a cell; the copy so far is {target}.\n{error}") from error
     finally:

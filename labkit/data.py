@@ -138,8 +138,11 @@ def _cifar(name: str, root: Path) -> tuple[Images, Images, list[str]]:
     import torchvision
 
     source = {"cifar10": torchvision.datasets.CIFAR10, "cifar100": torchvision.datasets.CIFAR100}[name]
-    _fetch(name, source, root)
-    parts = [source(root, train=train) for train in (True, False)]
+    try:
+        parts = [source(root, train=train) for train in (True, False)]
+    except RuntimeError:  # not there yet, or not whole
+        _fetch(name, source, root)
+        parts = [source(root, train=train) for train in (True, False)]
     train, test = (Images(torch.from_numpy(p.data), torch.tensor(p.targets)) for p in parts)
     return train, test, parts[0].classes
 

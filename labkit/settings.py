@@ -100,11 +100,22 @@ class Settings:
         """The same experiment as it was run for the course and shipped with it."""
         return REFERENCE / self.experiment
 
+    def environment(self) -> dict[str, str]:
+        """The variables that give another process, in any folder, these settings."""
+        kind, _, path = self.data.partition(":")
+        return {
+            "LABKIT_PROFILE": self.profile.name,
+            "LABKIT_DATA": f"{kind}:{Path(path).expanduser().resolve()}" if path else self.data,
+            "LABKIT_SEED": str(self.seed),
+            "LABKIT_RUNS": str(self.runs.resolve()),
+            "LABKIT_DOWNLOADS": str(self.downloads.resolve()),
+        }
+
 
 def slug(data: str) -> str:
     """``folder:/some/where/photos`` -> ``folder-photos``."""
     kind, _, path = data.partition(":")
-    return re.sub(r"[^A-Za-z0-9]+", "-", f"{kind}-{Path(path).name}" if path else kind)
+    return re.sub(r"[^A-Za-z0-9]+", "-", f"{kind}-{Path(path).resolve().name}" if path else kind)
 
 
 def profile_named(name: str) -> Profile:

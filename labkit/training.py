@@ -119,8 +119,7 @@ def fit(
     rates = learning_rates(recipe, len(data.train))
     steps = steps_per_epoch(len(data.train), recipe.batch)
     kept_epochs = {round(e) for e in np.linspace(0, recipe.epochs, min(SNAPSHOTS, recipe.epochs) + 1)}
-    optimizer = torch.optim.SGD(model.parameters(), rates[0], recipe.momentum, weight_decay=recipe.weight_decay)
-    scaler = torch.amp.GradScaler(device.type, enabled=fast_dtype(device) == torch.float16)
+    optimizer, scaler = optimizer_of(model, recipe)
     history, seconds, snapshots = [], [], {0: _flat(gammas)}
     checkpoint = folder / "checkpoint.safetensors"
     if checkpoint.exists():
@@ -134,17 +133,8 @@ def fit(
         for step, (x, y) in enumerate(shuffled, start=(epoch - 1) * steps):
             for group in optimizer.param_groups:
                 group["lr"] = rates[step]
-            with mixed_precision(device):
-                logits = model(x)
-                loss = F.cross_entropy(logits, y)
-            optimizer.zero_grad()
-            scaler.scale(loss).backward()
-            if lam:
-                scaler.unscale_(optimizer)
-                add_penalty_gradient(gammas, penalty_gradient, lam)
-            scaler.step(optimizer)
-            scaler.update()
-            loss_sum += loss.detach() * len(y)
+            loss, logits = train_step(model, x, y, optimizer, scaler, penalty_gradient, lam)
+            loss_sum += loss * len(y)
             correct += (logits.argmax(1) == y).sum()
 
         loss = float(loss_sum) / len(data.train)
@@ -187,6 +177,31 @@ def fit(
     records.save(record, model.state_dict(), torch.stack([snapshots[e] for e in sorted(snapshots)]))
     checkpoint.unlink()
     return record
+
+
+def train_step(model, x, y, optimizer, scaler, penalty_gradient=None, lam: float = 0.0) -> tuple[Tensor, Tensor]:
+    """One step on a batch: forward and backward in the device's fast precision, the penalty's
+    gradient added in float32, the update. Returns the loss, detached, and the logits (N, classes)."""
+    with mixed_precision(x.device):
+        logits = model(x)
+        loss = F.cross_entropy(logits, y)
+    optimizer.zero_grad()
+    scaler.scale(loss).backward()
+    if lam:
+        scaler.unscale_(optimizer)
+        add_penalty_gradient([norm.weight for _, norm in prunable(model).values()], penalty_gradient, lam)
+    scaler.step(optimizer)
+    scaler.update()
+    return loss.detach(), logits
+
+
+def optimizer_of(model: nn.Module, recipe: Recipe) -> tuple[torch.optim.SGD, torch.amp.GradScaler]:
+    """SGD by the recipe, and the loss scaling that float16 needs (off for other precisions)."""
+    device = next(model.parameters()).device
+    optimizer = torch.optim.SGD(
+        model.parameters(), recipe.learning_rate, recipe.momentum, weight_decay=recipe.weight_decay
+    )
+    return optimizer, torch.amp.GradScaler(device.type, enabled=fast_dtype(device) == torch.float16)
 
 
 def add_penalty_gradient(gammas: list[nn.Parameter], penalty_gradient: PenaltyGradient, lam: float) -> None:

@@ -1,0 +1,70 @@
+"""What this machine has, which profile it will use, and how long the notebooks will take."""
+
+import importlib.metadata
+import os
+import platform
+import shutil
+
+import torch
+
+from labkit import settings
+from labkit.estimate import Sizes, measured
+from labkit.training import fast_dtype
+
+PACKAGES = ("torch", "torchvision", "torch-pruning", "jupyterlab", "ipywidgets", "ipython", "nbval")
+SIZES = {"quick": Sizes(4000, 600, 1000), "full": Sizes(45_000, 5_000, 10_000)}
+NEEDED_GIB = {"memory": 4, "disk": 1}
+GIB = 2**30
+
+
+def memory() -> int | None:
+    """Bytes of main memory, or None where the system does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "missing: run make again"
+
+
+def report() -> str:
+    """A page of text; reads and times only."""
+    here, resources = settings.current(), {"memory": memory(), "disk": shutil.disk_usage(".").free}
+    half = fast_dtype(here.device)
+    lines = [
+        f"python        {platform.python_version()} on {platform.system()} {platform.machine()}",
+        *(f"{name:13s} {version(name)}" for name in PACKAGES),
+        f"processor     {os.cpu_count()} cores, {torch.get_num_threads()} threads used",
+        f"graphics card {_card()}",
+        f"precision     {_precision(half)}",
+        *(f"{name:13s} {'unknown' if size is None else f'{size / GIB:.0f} GiB'}" for name, size in resources.items()),
+        f"profile       {here.profile.name!r} with data {here.data!r} (LABKIT_PROFILE and LABKIT_DATA change that)",
+        f"runs          {here.folder.resolve()}",
+    ]
+    for name, size in resources.items():
+        if size is not None and size < NEEDED_GIB[name] * GIB:
+            lines.append(f"warning       little {name}: the lab wants {NEEDED_GIB[name]} GiB")
+    for profile in settings.PROFILES.values():
+        seconds = measured(profile, SIZES[profile.name], here.device)
+        lines += ["", f"minutes for the {profile.name!r} profile on {profile.data} (estimated from timed steps)"]
+        lines += [f"  {notebook:22s} {t / 60:7.1f}" for notebook, t in seconds.items()]
+        lines.append(f"  {'all':22s} {sum(seconds.values()) / 60:7.1f}")
+    return "\n".join(lines)
+
+
+def _card() -> str:
+    if not torch.cuda.is_available():
+        return "none that torch can use"
+    card = torch.cuda.get_device_properties(0)
+    return f"{card.name}, {card.total_memory / GIB:.0f} GiB, compute capability {card.major}.{card.minor}"
+
+
+def _precision(half: torch.dtype) -> str:
+    if half == torch.float32:
+        return "float32: this machine has no half precision in hardware; training takes about twice as long"
+    return f"{str(half).removeprefix('torch.')} in training and evaluation, float32 elsewhere"
