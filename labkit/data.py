@@ -161,7 +161,8 @@ def _fetch(name: str, source, root: Path) -> None:
         try:
             return download_and_extract_archive(url, str(root), filename=source.filename, md5=source.tgz_md5)
         except (OSError, RuntimeError) as error:
-            archive.unlink(missing_ok=True)
+            if not check_integrity(archive, source.tgz_md5):
+                archive.unlink(missing_ok=True)
             failures.append(f"{url}: {error}")
     raise LabError(
         f"{name} could not be downloaded ({'; '.join(failures)}). Without a network, put {source.filename} "
@@ -222,7 +223,7 @@ def _decode(path: str) -> np.ndarray:
         with Image.open(path) as image:
             image = image.convert("RGB")
             return np.asarray(image if image.size == (SIZE, SIZE) else image.resize((SIZE, SIZE)))
-    except OSError as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise LabError(f"{path} is not a readable image ({error}): replace or remove it.") from error
 
 
@@ -250,7 +251,7 @@ def augmented_batches(images: Images, size: int, seed: int) -> Iterator[tuple[Te
     line = torch.arange(SIZE, device=device)
     for start in range(0, count, size):
         chosen = order[start : start + size]
-        if len(chosen) == 1 and count > 1:
+        if len(chosen) == 1 < size and count > 1:
             return
         padded = F.pad(images.pixels[chosen], (0, 0, 4, 4, 4, 4))
         rows = line + shift[chosen, 0]

@@ -137,16 +137,18 @@ def load_all(folder: Path, kind: str | None = None) -> list[Record]:
     return sorted(chosen, key=lambda record: (record.config.get("lambda", 0), record.name))
 
 
-def runs_of(settings: Settings, kind: str, made_by: str) -> list[Record]:
-    """This experiment's finished runs of one kind or, if there are none yet, the shipped reference
-    runs, saying so. ``made_by`` is the notebook that makes them."""
-    if runs := load_all(settings.folder, kind):
+def runs_of(settings: Settings, kind: str, made_by: str, count: int = 1) -> list[Record]:
+    """This experiment's finished runs of one kind or, where fewer than ``count`` are there yet, the
+    shipped reference runs, saying so. ``made_by`` is the notebook that makes them."""
+    runs = load_all(settings.folder, kind)
+    if len(runs) >= count:
         return runs
-    missing = f"There are no {kind} runs in {settings.folder}: notebook {made_by} makes them."
-    if runs := load_all(settings.reference, kind):
-        print(f"{missing} Until then, the reference run shipped in data/reference/{settings.experiment} is used.")
-        return runs
-    raise LabError(f"{missing} No reference run is shipped for this experiment: run notebook {made_by} first.")
+    missing = f"{len(runs)} of {count} {kind} runs are in {settings.folder}: notebook {made_by} makes them."
+    reference = load_all(settings.reference, kind)
+    if len(reference) >= count:
+        print(f"{missing} Until then, the reference runs shipped in data/reference/{settings.experiment} are used.")
+        return reference
+    raise LabError(f"{missing} No reference runs are shipped for this experiment: run notebook {made_by} first.")
 
 
 def set_aside(folder: Path) -> Path:
@@ -172,11 +174,12 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
 @contextmanager
 def _replacing(path: Path):
     """A temporary file beside ``path`` that takes its place once it is safely on the disk."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
         yield temporary
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
@@ -187,7 +190,8 @@ def _replacing(path: Path):
             f"{path} could not be saved ({error}): free some space and run again; the last good save is untouched."
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary:
+            temporary.unlink(missing_ok=True)
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

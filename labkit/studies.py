@@ -90,7 +90,6 @@ def _config(run: Record, data: Dataset) -> dict:
 
 def summary_row(stage: str, ratio: float, network: nn.Module, data: Dataset) -> dict:
     """One row of the lab's last table: accuracy on the test images, and costs."""
-    network = network.cpu()
     costs = measure.costs(network)
     return {
         "stage": stage,

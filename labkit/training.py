@@ -43,7 +43,7 @@ def mixed_precision(device: torch.device):
 
 def steps_per_epoch(images: int, batch: int) -> int:
     whole, rest = divmod(images, batch)
-    return whole + (rest > 1 or images == 1)
+    return max(1, whole + (rest > 1))
 
 
 def learning_rates(recipe: Recipe, images: int) -> list[float]:
@@ -104,7 +104,7 @@ def fit(
         "recipe": asdict(recipe),
         "ratio": plan["requested"] if plan else 0.0,
         "lambda": lam,
-        "penalty_probe": penalty_gradient(torch.tensor(PROBE), lam).tolist() if lam else None,
+        "penalty_probe": _probe(penalty_gradient, lam) if lam else None,
         "seed": seed,
         "precision": str(fast_dtype(device)).removeprefix("torch."),
         "channels": model.channels,
@@ -138,7 +138,7 @@ def fit(
             correct += (logits.argmax(1) == y).sum()
 
         loss = float(loss_sum) / len(data.train)
-        if not math.isfinite(loss):
+        if not (math.isfinite(loss) and all(value.isfinite().all() for value in model.state_dict().values())):
             raise LabError(
                 f"The loss is {loss} in epoch {epoch} (λ = {lam:g}, learning rate {recipe.learning_rate:g}): "
                 "lower one of them and run again."
@@ -202,6 +202,17 @@ def optimizer_of(model: nn.Module, recipe: Recipe) -> tuple[torch.optim.SGD, tor
         model.parameters(), recipe.learning_rate, recipe.momentum, weight_decay=recipe.weight_decay
     )
     return optimizer, torch.amp.GradScaler(device.type, enabled=fast_dtype(device) == torch.float16)
+
+
+def _probe(penalty_gradient: PenaltyGradient, lam: float) -> list[float]:
+    """The penalty's gradient at ``PROBE``. Raises ``LabError`` if it is no finite number per channel."""
+    gradient = penalty_gradient(torch.tensor(PROBE), lam)
+    if not isinstance(gradient, Tensor) or gradient.shape != (len(PROBE),) or not gradient.isfinite().all():
+        raise LabError(
+            f"penalty_gradient gave {gradient} for γ = {list(PROBE)} and λ = {lam:g}: "
+            "return a tensor with one finite number for each γ, also where γ is 0."
+        )
+    return gradient.tolist()
 
 
 def add_penalty_gradient(gammas: list[nn.Parameter], penalty_gradient: PenaltyGradient, lam: float) -> None:
@@ -276,7 +287,7 @@ def _restore(path, model, optimizer, scaler) -> tuple[list, list, dict]:
 def evaluate(model: nn.Module, images: Images, batch: int = 500) -> float:
     """Accuracy in 0..1 on ``images``, in the device's fast precision."""
     device = images.labels.device
-    model = model.to(device, memory_format=torch.channels_last).eval()
+    model = copy.deepcopy(model).to(device, memory_format=torch.channels_last).eval()
     correct = torch.zeros((), dtype=torch.int64, device=device)
     with mixed_precision(device):
         for x, y in batches(images, batch):
