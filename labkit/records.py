@@ -160,19 +160,19 @@ def set_aside(folder: Path) -> Path:
 
 
 def write_text(path: Path, text: str) -> None:
-    with _replacing(path) as temporary:
+    with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
     """Save ``tensors`` and string ``metadata`` as safetensors, atomically."""
-    with _replacing(path) as temporary:
+    with replacing(path) as temporary:
         plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         safetensors.torch.save_file(plain, temporary, metadata)
 
 
 @contextmanager
-def _replacing(path: Path):
+def replacing(path: Path):
     """A temporary file beside ``path`` that takes its place once it is safely on the disk."""
     temporary = None
     try:

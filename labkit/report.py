@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import labkit
-from labkit.records import _replacing
+from labkit.records import replacing
 from labkit.settings import LabError
 
 TEMPLATE = Path(__file__).with_name("report.typ")
@@ -58,7 +58,7 @@ def export(path: Path, *, title: str, student: str, sections: list[Section], dat
         (root / "report.typ").write_bytes(TEMPLATE.read_bytes())
         pdf = typst.compile(root / "report.typ", root=root)
     try:
-        with _replacing(path) as temporary:
+        with replacing(path) as temporary:
             temporary.write_bytes(pdf)
     except (OSError, LabError) as error:
         raise LabError(
