@@ -5,17 +5,16 @@ READY := .venv/ready
 
 # The notebooks are executed again, in order, into an empty runs folder, at the quick profile.
 NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=900
-test: export LABKIT_PROFILE = quick
-test: export LABKIT_RUNS = $(shell mktemp -d)/runs
 
 .PHONY: run test lab bench figures doctor lint clean
 
 run: $(READY)
-	$(BIN)/labkit run
+	$(BIN)/labkit run --profile quick
 
 test: $(READY)
-	$(BIN)/python -m pytest
-	$(BIN)/python -m pytest $(NBVAL) notebooks
+	LABKIT_PROFILE=quick $(BIN)/python -m pytest
+	runs=$$(mktemp -d) && trap 'rm -rf "$$runs"' EXIT && \
+	LABKIT_PROFILE=quick LABKIT_RUNS="$$runs" $(BIN)/python -m pytest $(NBVAL) notebooks
 
 lab: $(READY)
 	cd notebooks && ../$(BIN)/jupyter lab

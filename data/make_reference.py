@@ -16,15 +16,20 @@ STARTED_FROM = ("sparsity", "pruning")
 
 
 def ship(experiment: Path, weights: bool) -> Path:
-    target = Path(__file__).parent / "reference" / experiment.name
-    shutil.rmtree(target, ignore_errors=True)
+    target = Path(__file__).resolve().parent / "reference" / experiment.name
+    if experiment.resolve() == target:
+        raise SystemExit(f"{experiment} is the shipped copy itself: give the folder of finished runs.")
+    fresh = target.with_name(f".{target.name}.new")
+    shutil.rmtree(fresh, ignore_errors=True)
     for record in records.load_all(experiment):
-        folder, state, gammas = target / record.name, None, None
+        state, gammas = None, None
         if weights and record.kind in STARTED_FROM:
             state = {k: v.half() if v.dtype == torch.float32 else v for k, v in record.state().items()}
         if record.snapshots:
             gammas = records.read_tensors(record.folder / "gammas.safetensors")["gammas"]
-        records.save(record.with_folder(folder), state, gammas)
+        records.save(record.with_folder(fresh / record.name), state, gammas)
+    shutil.rmtree(target, ignore_errors=True)
+    fresh.rename(target)
     cli.draw(target, target)
     return target
 

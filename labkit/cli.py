@@ -59,8 +59,12 @@ def run_notebooks(options) -> None:
     print(f"{data.load(here.data, here.downloads)}; profile {here.profile.name!r}, seed {here.seed}, {here.device}")
     print(f"everything goes to {here.folder}")
 
-    started = time.perf_counter()
-    for source in sorted(NOTEBOOKS.glob("*.ipynb")):
+    sources, started = sorted(NOTEBOOKS.glob("*.ipynb")), time.perf_counter()
+    if not sources:
+        raise LabError(
+            f"There are no notebooks in {NOTEBOOKS}: run labkit from a clone of the course (pip install -e .)."
+        )
+    for source in sources:
         begun = time.perf_counter()
         execute(source, here.folder / "notebooks" / source.name, {**os.environ, **here.environment()})
         print(f"{source.stem}: {time.perf_counter() - begun:.0f} s")
@@ -73,7 +77,7 @@ def execute(source: Path, target: Path, environment: dict[str, str]) -> None:
     """Execute one notebook in its own folder and leave the executed copy in ``target``, also if a cell fails."""
     import nbformat
     from nbclient import NotebookClient
-    from nbclient.exceptions import CellExecutionError
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
     from tqdm.std import tqdm
 
     notebook = nbformat.read(source, as_version=4)
@@ -87,7 +91,7 @@ def execute(source: Path, target: Path, environment: dict[str, str]) -> None:
     )
     try:
         client.execute(env=environment)
-    except CellExecutionError as error:
+    except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
         raise LabError(f"{source.name} stopped at a cell; the copy so far is {target}.\n{error}") from error
     finally:
         bar.close()

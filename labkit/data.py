@@ -123,12 +123,14 @@ def _with_validation(name, classes, train: Images, test: Images) -> Dataset:
 def minicifar(train: Images, test: Images, classes) -> Dataset:
     """Classes 0-3 of CIFAR-10: 1,000 training images a class and, from the *training* images left
     over, 250 a class for validation; the classes' own test images."""
-    order = torch.randperm(len(train), generator=torch.Generator().manual_seed(SPLIT_SEED))
+    generator = torch.Generator().manual_seed(SPLIT_SEED)
+    order = torch.randperm(len(train), generator=generator)
     rows = [order[train.labels[order] == label] for label in range(4)]
+    chosen = torch.cat([row[:1000] for row in rows])
     return Dataset(
         "minicifar",
         tuple(classes[:4]),
-        train[torch.cat([row[:1000] for row in rows])],
+        train[chosen[torch.randperm(len(chosen), generator=generator)]],
         train[torch.cat([row[1000:1250] for row in rows])],
         test[test.labels < 4],
     )

@@ -16,7 +16,7 @@ VGG = {
     16: (64, 64, "M", 128, 128, "M", *(256,) * 3, "M", *(512,) * 3, "M", *(512,) * 3),
     19: (64, 64, "M", 128, 128, "M", *(256,) * 4, "M", *(512,) * 4, "M", *(512,) * 4),
 }
-INITIAL_SCALING_FACTOR = 0.5  # Network Slimming, section 4.2: higher baseline accuracy than 1
+INITIAL_SCALING_FACTOR = 0.5  # Network Slimming, section 4.3: higher baseline accuracy than 1
 
 
 def vgg_channels(depth: int, width: float = 1.0) -> list:

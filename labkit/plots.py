@@ -108,10 +108,11 @@ def families() -> Figure:
 def sample_images(data) -> Figure:
     """One training image of each class, of ten classes at most."""
     figure, axes = panels(1, f"Training images of {data.name}: " + ", ".join(data.classes[:10]), height=1.2)
-    labels, classes = data.train.labels.cpu(), range(min(10, len(data.classes)))
+    labels = data.train.labels.cpu()
+    classes = labels.unique().tolist()[:10]
     chosen = [data.train.pixels[int((labels == c).nonzero()[0])].cpu() for c in classes]
     axes[0].imshow(torch.cat(chosen, dim=1).numpy(), interpolation="nearest")
-    axes[0].set_xticks([32 * c + 16 for c in classes], [data.classes[c] for c in classes])
+    axes[0].set_xticks([32 * i + 16 for i in range(len(classes))], [data.classes[c] for c in classes])
     axes[0].set(yticks=[])
     axes[0].grid(False)
     return figure
@@ -124,7 +125,15 @@ def training_curves(runs: list[Record]) -> Figure:
         for i, run in enumerate(runs):
             epochs = [row["epoch"] for row in run.history]
             values = [row[f"{part}_accuracy"] for row in run.history]
-            axis.plot(epochs, values, color=COLOURS[i], ls=LINES[i], marker=MARKERS[i], ms=4, label=lambda_label(run))
+            axis.plot(
+                epochs,
+                values,
+                color=COLOURS[i % len(COLOURS)],
+                ls=LINES[i % len(LINES)],
+                marker=MARKERS[i % len(MARKERS)],
+                ms=4,
+                label=lambda_label(run),
+            )
         axis.set(title=f"{'training' if part == 'train' else part} images", xlabel="epoch")
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes[0].set_ylabel("accuracy")
@@ -146,7 +155,7 @@ def scaling_factor_histograms(runs: list[Record]) -> Figure:
     values = [torch.cat(list(run.gammas()[-1].values())).numpy() for run in runs]
     edges = np.linspace(0, max(np.quantile(v, 0.995) for v in values), 41)
     for i, (axis, run, v) in enumerate(zip(axes, runs, values)):
-        axis.hist(np.minimum(v, edges[-1]), edges, color=COLOURS[i], edgecolor="white", lw=0.3)
+        axis.hist(np.minimum(v, edges[-1]), edges, color=COLOURS[i % len(COLOURS)], edgecolor="white", lw=0.3)
         axis.axvline(THRESHOLD, color="black", ls="--", lw=1)
         share = f"{under_threshold(run):.0%} of {len(v)}\nbelow {THRESHOLD:g}"
         axis.text(0.96, 0.95, share, transform=axis.transAxes, ha="right", va="top")
@@ -163,7 +172,7 @@ def scaling_factors_per_layer(runs: list[Record]) -> Figure:
         low, middle, high = (np.array([float(g.quantile(q)) for g in layers]) for q in (0.25, 0.5, 0.75))
         x = np.arange(1, len(layers) + 1) + 0.16 * (i - (len(runs) - 1) / 2)
         axes[0].errorbar(
-            x, middle, [middle - low, high - middle], color=COLOURS[i], marker=MARKERS[i], ls=LINES[i],
+            x, middle, [middle - low, high - middle], color=COLOURS[i % len(COLOURS)], marker=MARKERS[i % len(MARKERS)], ls=LINES[i % len(LINES)],
             lw=1, elinewidth=3, label=lambda_label(run),
         )  # fmt: skip
     axes[0].set(xlabel="convolution", ylabel="|γ|: median, quartiles", xticks=range(1, len(layers) + 1), ylim=(0, None))
@@ -179,8 +188,8 @@ def scaling_factors_over_epochs(runs: list[Record]) -> Figure:
     for i, (axis, run) in enumerate(zip(axes, runs)):
         rows = torch.stack([torch.cat(list(row.values())) for row in run.gammas()])
         q = rows.quantile(torch.tensor([0.05, 0.25, 0.5, 0.75, 0.95]), dim=1).numpy()
-        axis.fill_between(run.snapshots, q[0], q[4], color=COLOURS[i], alpha=0.2, label="5 to 95 %")
-        axis.fill_between(run.snapshots, q[1], q[3], color=COLOURS[i], alpha=0.45, label="25 to 75 %")
+        axis.fill_between(run.snapshots, q[0], q[4], color=COLOURS[i % len(COLOURS)], alpha=0.2, label="5 to 95 %")
+        axis.fill_between(run.snapshots, q[1], q[3], color=COLOURS[i % len(COLOURS)], alpha=0.45, label="25 to 75 %")
         axis.plot(run.snapshots, q[2], color="black", lw=1.5, label="median")
         axis.set(title=lambda_label(run), xlabel="epoch", ylim=(0, None))
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -197,7 +206,15 @@ def channels_left(plans: list[ChannelPlan]) -> Figure:
     width = 0.8 / len(bars)
     for i, (label, heights) in enumerate(bars.items()):
         x = np.arange(1, len(total) + 1) + width * (i - (len(bars) - 1) / 2)
-        container = axes[0].bar(x, heights, width, color=COLOURS[i], hatch=HATCHES[i], edgecolor="white", label=label)
+        container = axes[0].bar(
+            x,
+            heights,
+            width,
+            color=COLOURS[i % len(COLOURS)],
+            hatch=HATCHES[i % len(HATCHES)],
+            edgecolor="white",
+            label=label,
+        )
         if len(total) * len(bars) <= 32:
             axes[0].bar_label(container, fontsize=7)
     axes[0].set(xlabel="convolution", ylabel="channels", xticks=range(1, len(total) + 1))
@@ -213,7 +230,13 @@ def ratio_sweep(sweeps: list[Record]) -> Figure:
         for i, (stage, label) in enumerate(STAGES.items()):
             values = sweep.results["validation"][stage]
             axis.plot(
-                sweep.results["ratios"], values, color=COLOURS[i], ls=LINES[i], marker=MARKERS[i], ms=4, label=label
+                sweep.results["ratios"],
+                values,
+                color=COLOURS[i % len(COLOURS)],
+                ls=LINES[i % len(LINES)],
+                marker=MARKERS[i % len(MARKERS)],
+                ms=4,
+                label=label,
             )
         axis.set(title=lambda_label(sweep), xlabel="prune ratio")
         axis.xaxis.set_major_formatter(PercentFormatter(1))
@@ -232,7 +255,15 @@ def recovery(prunings: list[Record]) -> Figure:
     for i, (stage, label) in enumerate(STAGES.items()):
         x = np.arange(len(prunings)) + width * (i - (len(STAGES) - 1) / 2)
         heights = [run.results["validation"][stage] for run in prunings]
-        bars = axes[0].bar(x, heights, width, color=COLOURS[i], hatch=HATCHES[i], edgecolor="white", label=label)
+        bars = axes[0].bar(
+            x,
+            heights,
+            width,
+            color=COLOURS[i % len(COLOURS)],
+            hatch=HATCHES[i % len(HATCHES)],
+            edgecolor="white",
+            label=label,
+        )
         axes[0].bar_label(bars, [f"{100 * h:.0f}" for h in heights], fontsize=8)
     for k, run in enumerate(prunings):
         axes[0].hlines(run.results["validation"]["parent"], k - 0.45, k + 0.45, color="black", ls="--", lw=1)
@@ -254,7 +285,15 @@ def fine_tuning_curves(runs: list[Record]) -> Figure:
             label += f"{run.config['ratio']:.0%}, rate {run.config['recipe']['learning_rate']:g}"
             epochs = [row["epoch"] for row in run.history]
             values = [row[f"{part}_accuracy"] for row in run.history]
-            axis.plot(epochs, values, color=COLOURS[i], ls=LINES[i], marker=MARKERS[i], ms=4, label=label)
+            axis.plot(
+                epochs,
+                values,
+                color=COLOURS[i % len(COLOURS)],
+                ls=LINES[i % len(LINES)],
+                marker=MARKERS[i % len(MARKERS)],
+                ms=4,
+                label=label,
+            )
         axis.set(title=f"{'training' if part == 'train' else part} images", xlabel="epoch")
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes[0].set_ylabel("accuracy")
@@ -270,7 +309,7 @@ def trade_off(summary: Record) -> Figure:
     for i, stage in enumerate(stages):
         rows = [row for row in summary.results["rows"] if row["stage"] == stage]
         x, y = [row["macs"] / 1e6 for row in rows], [row["accuracy"] for row in rows]
-        axes[0].plot(x, y, ls="", marker=(*MARKERS, "P", "X")[i], ms=8, color=COLOURS[i], label=stage)
+        axes[0].plot(x, y, ls="", marker=(*MARKERS, "P", "X")[i], ms=8, color=COLOURS[i % len(COLOURS)], label=stage)
     axes[0].set(xscale="log", xlabel="million MACs an image (log scale)", ylabel="test accuracy")
     axes[0].yaxis.set_major_formatter(PercentFormatter(1))
     axes[0].legend(loc="center left", bbox_to_anchor=(1, 0.5))

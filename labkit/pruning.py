@@ -83,7 +83,7 @@ def global_plan(scores: Scores, ratio: float, at_least: int = 1) -> ChannelPlan:
 
     Ties fall to the channel that comes first, so the count is exact. The guard keeps the
     ``at_least`` best channels of every layer (0: no guard); what it saves is taken from the
-    next-lowest scores elsewhere. Network Slimming, section 3.3.
+    next-lowest scores elsewhere. Network Slimming, section 3, with the guard added.
 
     Raises ``LabError`` for a ratio outside [0, 1), scores that are not finite, or a ratio that the
     guard cannot reach.

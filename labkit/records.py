@@ -4,6 +4,7 @@ Everything is written to a temporary file first and put in place in one step, so
 kill leaves the last good save. Nothing is ever unpickled: JSON and safetensors only.
 """
 
+import hashlib
 import json
 import math
 import os
@@ -78,6 +79,11 @@ class Record:
     def with_folder(self, folder: Path) -> "Record":
         self.folder = Path(folder)
         return self
+
+
+def digest(config: dict) -> str:
+    """sha256 of a configuration: equal for equal content."""
+    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
 
 
 def versions() -> dict:

@@ -27,7 +27,7 @@ class LabError(Exception):
 @dataclass(frozen=True)
 class Recipe:
     """How a network is trained. ``schedule`` is ``"step"`` (x 0.1 at 50 % and 75 % of all
-    steps, the Network Slimming paper, section 4.2) or ``"linear"`` (warm-up, then decay to 0)."""
+    steps, the Network Slimming paper, section 4.3) or ``"linear"`` (warm-up, then decay to 0)."""
 
     epochs: int
     batch: int

@@ -8,6 +8,7 @@ from labkit import measure, records
 from labkit.data import Dataset, Images
 from labkit.pruning import ChannelPlan, folded, global_plan, random_scores, scaling_factors, thin
 from labkit.records import Record
+from labkit.settings import LabError
 from labkit.training import evaluate, recalibrate
 
 RECALIBRATION_IMAGES = 1000
@@ -81,11 +82,19 @@ def _config(run: Record, data: Dataset) -> dict:
     """What ties an experiment to the run that it was made from."""
     return {
         "parent": run.name,
+        "parent_config": records.digest(run.config),
         "parent_channels": run.channels,
         "lambda": run.config["lambda"],
         "seed": run.config["seed"],
         "data": data.describe(),
     }
+
+
+def made_from(pruned: Record, run: Record) -> Record:
+    """``pruned``; raises ``LabError`` if ``run``, which stands beside it, was trained again since."""
+    if pruned.folder.parent == run.folder.parent and pruned.config["parent_config"] != records.digest(run.config):
+        raise LabError(f"{pruned.name} was made from another training of {run.name}: run notebook 03 again.")
+    return pruned
 
 
 def summary_row(stage: str, ratio: float, network: nn.Module, data: Dataset) -> dict:
@@ -107,10 +116,10 @@ def save_summary(rows: list[dict], run: Record, data: Dataset, folder: Path) -> 
     return records.save(record.with_folder(folder))
 
 
-def first_collapse(scores, step: float = 0.01) -> tuple[float, tuple[str, ...]]:
+def first_collapse(scores, step: float = 0.01) -> tuple[float, tuple[str, ...]] | None:
     """The lowest prune ratio, in steps, at which an unguarded threshold empties a layer, and which."""
     for k in range(1, round(1 / step)):
         plan = global_plan(scores, k * step, at_least=0)
         if emptied := tuple(name for name, kept in plan.kept.items() if not kept):
             return k * step, emptied
-    return 1.0, tuple(scores)
+    return None

@@ -48,7 +48,7 @@ def story(experiment: Path) -> dict[str, float]:
     λ1 < λ2 are the two positive λ; accuracies of λ1's pruning are on validation images, the
     others on test images.
     """
-    dense, weak, strong = load_all(experiment, "sparsity")
+    dense, weak, *_, strong = load_all(experiment, "sparsity")
     (summary,) = load_all(experiment, "summary")
     test = {(row["stage"], row["ratio"]): row["accuracy"] for row in summary.results["rows"]}
     half = next(

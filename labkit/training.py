@@ -86,8 +86,8 @@ def fit(
 
     With λ > 0, ``penalty_gradient(γ, λ)`` is added to the gradient of all scaling factors after
     each backward pass (Network Slimming, equation 1). A finished run of the same configuration is
-    returned as it is; a broken-off one continues after its last whole epoch and ends bit-equal to
-    an uninterrupted one; a run of another configuration is set aside. ``watch(history, epochs)``
+    returned as it is; a broken-off one continues after its last whole epoch and, on one CPU, ends
+    bit-equal to an uninterrupted one; a run of another configuration is set aside. ``watch(history, epochs)``
     is called after every epoch.
 
     Raises ``LabError`` for λ < 0, a missing penalty, or a loss that is no longer finite.
@@ -238,7 +238,7 @@ def _continue(folder: Path, config: dict) -> Record | None:
     checkpoint = folder / "checkpoint.safetensors"
     if (folder / "record.json").exists():
         record = records.load(folder)
-        if record.config == config:
+        if record.config == config and (folder / "weights.safetensors").exists():
             print(f"{folder.name}: already trained, loaded from {folder}.")
             return record
     elif not checkpoint.exists():
@@ -247,7 +247,7 @@ def _continue(folder: Path, config: dict) -> Record | None:
         print(f"{folder.name}: continued from {folder}.")
         return None
     print(
-        f"{folder.name}: the run there was made with another configuration; kept as {records.set_aside(folder).name}."
+        f"{folder.name}: the run there was made with another configuration or lost its weights; kept as {records.set_aside(folder).name}."
     )
     return None
 

@@ -395,7 +395,16 @@ def test_runs_fall_back_to_the_reference_and_say_so(experiment, capsys):
     assert capsys.readouterr().out == ""
 
 
+def test_too_few_runs_fall_back_to_the_reference_too(experiment, capsys, refused):
+    add_run(experiment.folder / "lambda-0")
+    shipped = [add_run(experiment.reference / name) for name in ("lambda-0", "lambda-1")]
+    assert records.runs_of(experiment, "sparsity", "02_train", count=2) == shipped
+    assert "1 of 2 sparsity runs" in capsys.readouterr().out
+    with refused("1 of 3 sparsity runs", "run notebook 02_train first"):
+        records.runs_of(experiment, "sparsity", "02_train", count=3)
+
+
 def test_without_runs_and_reference_the_notebook_is_named(experiment, refused):
     add_run(experiment.reference / "lambda-0")
-    with refused("no pruning runs", experiment.folder, "run notebook 03_prune first"):
+    with refused("0 of 1 pruning runs", experiment.folder, "run notebook 03_prune first"):
         records.runs_of(experiment, "pruning", "03_prune")

@@ -110,6 +110,15 @@ def changes(before, after):
     return {name for name, value in before.state_dict().items() if not torch.equal(value, after[name])}
 
 
+@given(networks())
+def test_scores_are_the_magnitudes_of_the_scaling_factors(net):
+    scores = scaling_factors(net)
+    assert scores.keys() == prunable(net).keys()
+    for name, (_, norm) in prunable(net).items():
+        assert scores[name].tolist() == [abs(gamma) for gamma in norm.weight.tolist()]
+        assert not scores[name].requires_grad
+
+
 @given(networks(), RATIOS)
 @torch.no_grad()
 def test_thin_network_computes_what_the_masked_one_does(net, ratio):
