@@ -74,14 +74,14 @@ def families() -> Figure:
         5,
         "Five pictures of a weight matrix: dense; unstructured pruning with scattered zeros; structured pruning "
         "with whole rows gone; quantization with few grey levels; distillation with a smaller matrix.",
-        height=2.3,
+        height=2.9,
         width=9.5,
     )
     weights = np.random.RandomState(1).randn(8, 8)
     unstructured = np.where(abs(weights) < np.median(abs(weights)), np.nan, weights)
     structured = weights.copy()
     structured[np.argsort(abs(weights).sum(1))[:4]] = np.nan
-    quantized = np.round(weights / 1.2) * 1.2
+    quantized = np.clip(np.round(weights / 0.8), -2, 1) * 0.8  # four levels
     distilled = np.full((8, 8), np.nan)
     distilled[2:6, 2:6] = np.random.RandomState(2).randn(4, 4)
     pictures = {

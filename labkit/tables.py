@@ -42,47 +42,52 @@ def experiments(folder: Path) -> list[Path]:
     return [path for path in candidates if any(path.glob("*/record.json"))]
 
 
-def story(experiment: Path) -> dict[str, float]:
-    """What Network Slimming did in one experiment, as numbers in 0..1.
+def story(experiment: Path) -> dict[str, float | None]:
+    """What Network Slimming did in one experiment, as numbers in 0..1; None for what was not run.
 
-    λ1 < λ2 are the two positive λ; accuracies of λ1's pruning are on validation images, the
-    others on test images.
+    λ1 < λ2 are the lowest and the highest positive λ; accuracies of λ1's pruning are on validation
+    images, the others on test images.
     """
     dense, weak, *_, strong = load_all(experiment, "sparsity")
     (summary,) = load_all(experiment, "summary")
     test = {(row["stage"], row["ratio"]): row["accuracy"] for row in summary.results["rows"]}
-    half = next(
-        run.results["validation"]
-        for run in load_all(experiment, "pruning")
-        if run.config["lambda"] == weak.config["lambda"] and run.config["ratio"] == 0.5
-    )
+    halves = {
+        r.config["lambda"]: r.results["validation"] for r in load_all(experiment, "pruning") if r.config["ratio"] == 0.5
+    }
+    half = halves.get(weak.config["lambda"], {})
     return {
         "channels with γ below 0.01, λ = 0": under_threshold(dense),
         "channels with γ below 0.01, λ1": under_threshold(weak),
         "channels with γ below 0.01, λ2": under_threshold(strong),
-        "baseline (λ = 0)": test["baseline", 0.0],
-        "sparse (λ2)": test["sparse", 0.0],
-        "λ2, 50 % pruned": test["pruned", 0.5],
-        "λ2, 50 % pruned, fine-tuned": test["fine-tuned", 0.5],
-        "λ2, 90 % pruned": test["pruned", 0.9],
-        "λ2, 90 % pruned, re-estimated": test["re-estimated", 0.9],
-        "λ2, 90 % pruned, fine-tuned": test["fine-tuned", 0.9],
-        "90 % network from scratch": test["from scratch", 0.9],
-        "λ1, before pruning (validation)": half["parent"],
-        "λ1, 50 % pruned (validation)": half["as_it_stands"],
-        "λ1, 50 % pruned, re-estimated (validation)": half["recalibrated"],
-        "λ1, 50 % random channels, re-estimated (validation)": half["random"],
+        "baseline (λ = 0)": test.get(("baseline", 0.0)),
+        "sparse (λ2)": test.get(("sparse", 0.0)),
+        "λ2, 50 % pruned": test.get(("pruned", 0.5)),
+        "λ2, 50 % pruned, re-estimated": test.get(("re-estimated", 0.5)),
+        "λ2, 50 % pruned, fine-tuned": test.get(("fine-tuned", 0.5)),
+        "λ2, 90 % pruned": test.get(("pruned", 0.9)),
+        "λ2, 90 % pruned, re-estimated": test.get(("re-estimated", 0.9)),
+        "λ2, 90 % pruned, fine-tuned": test.get(("fine-tuned", 0.9)),
+        "90 % network from scratch": test.get(("from scratch", 0.9)),
+        "λ1, before pruning (validation)": half.get("parent"),
+        "λ1, 50 % pruned (validation)": half.get("as_it_stands"),
+        "λ1, 50 % pruned, re-estimated (validation)": half.get("recalibrated"),
+        "λ1, 50 % random channels, re-estimated (validation)": half.get("random"),
     }
+
+
+def percent(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1%}"
 
 
 def story_table(folders: list[Path]) -> str:
     """Experiments that differ only in their seed, side by side, with the mean."""
     stories = [story(folder) for folder in folders]
     header = ["", *(re.sub(r".*-(seed)(\d+)$", r"\1 \2", folder.name) for folder in folders)]
-    rows = [[name, *(f"{s[name]:.1%}" for s in stories)] for name in stories[0]]
+    rows = [[name, *(percent(s[name]) for s in stories)] for name in stories[0]]
     if len(stories) > 1:
         header.append("mean")
-        rows = [[*row, f"{mean(s[row[0]] for s in stories):.1%}"] for row in rows]
+        columns = {name: [s[name] for s in stories] for name in stories[0]}
+        rows = [[*row, percent(None if None in columns[row[0]] else mean(columns[row[0]]))] for row in rows]
     return markdown(header, rows)
 
 
@@ -90,7 +95,7 @@ def results(folder: Path) -> str:
     """All of ``folder``'s tables as one Markdown page: the stories by seed, then every summary."""
     families, pages = defaultdict(list), []
     for experiment in experiments(folder):
-        if load_all(experiment, "summary"):
+        if load_all(experiment, "summary") and len(load_all(experiment, "sparsity")) >= 3:
             families[re.sub(r"-seed\d+$", "", experiment.name)].append(experiment)
     for family, members in families.items():
         pages.append(f"## {family}\n\n{story_table(members)}")

@@ -15,7 +15,8 @@ from labkit.records import Record
 def live_curve(title: str):
     """A ``watch`` for ``training.fit``: in a notebook a curve that grows with every epoch, in a
     terminal a progress bar."""
-    return _NotebookCurve(title) if "ipykernel" in sys.modules else _progress_bar(title)
+    shell = "IPython" in sys.modules and sys.modules["IPython"].get_ipython()
+    return _NotebookCurve(title) if hasattr(shell, "kernel") else _progress_bar(title)
 
 
 class _NotebookCurve:

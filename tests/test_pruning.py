@@ -128,9 +128,7 @@ def test_thin_network_computes_what_the_masked_one_does(net, ratio):
     x = images()
     torch.testing.assert_close(small(x), masked(net, plan)(x), **CLOSE)
     assert [c for c in small.channels if c != "M"] == plan.widths
-    assert sum(p.numel() for p in small.parameters()) == sum(
-        p.numel() for p in VGGNet(small.channels).parameters()
-    )
+    assert sum(p.numel() for p in small.parameters()) == sum(p.numel() for p in VGGNet(small.channels).parameters())
 
 
 @given(networks(), RATIOS, st.integers(0, 10**6))

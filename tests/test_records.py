@@ -148,7 +148,6 @@ def test_tensors_come_back_with_their_values_types_and_metadata(tmp_path):
     loaded = records.read_tensors(tmp_path / "t.safetensors")
     assert loaded.keys() == tensors.keys()
     assert all(
-        torch.equal(loaded[name], tensor) and loaded[name].dtype == tensor.dtype
-        for name, tensor in tensors.items()
+        torch.equal(loaded[name], tensor) and loaded[name].dtype == tensor.dtype for name, tensor in tensors.items()
     )
     assert records.read_metadata(tmp_path / "t.safetensors") == {"note": "γ"}
