@@ -270,7 +270,7 @@ def recovery(prunings: list[Record]) -> Figure:
     axes[0].set_xticks(
         range(len(prunings)), [f"λ = {r.config['lambda']:g}\n{r.config['ratio']:.0%} pruned" for r in prunings]
     )
-    axes[0].set(ylabel="validation accuracy", ylim=(0, 1.12))
+    axes[0].set(xlabel="penalty and prune ratio", ylabel="validation accuracy", ylim=(0, 1.12))
     axes[0].yaxis.set_major_formatter(PercentFormatter(1))
     axes[0].legend(loc="center left", bbox_to_anchor=(1, 0.5), title="dashed: before pruning")
     return figure
