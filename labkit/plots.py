@@ -19,7 +19,7 @@ from labkit.records import Record, load_all
 
 COLOURS = seaborn.color_palette("colorblind")
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
-MARKERS = ("o", "s", "^", "D", "v")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 HATCHES = ("", "//", "..", "xx", "\\\\")
 RESOLUTION = 100  # dots per inch: sharp on a screen, small in a notebook
 THRESHOLD = 0.01  # a scaling factor below it hardly changes the network's output
@@ -39,6 +39,16 @@ def panels(columns: int, alt: str, height: float = 2.9, width: float = 8.4, **ke
         axes = figure.subplots(1, columns, squeeze=False, **keywords)
     figure.set_label(alt)
     return figure, axes[0]
+
+
+def style(i: int) -> dict:
+    """Colour, line and marker of a figure's i-th line."""
+    return {"color": COLOURS[i % 10], "ls": LINES[i % len(LINES)], "marker": MARKERS[i % len(MARKERS)]}
+
+
+def bar_style(i: int) -> dict:
+    """Colour and hatch of a figure's i-th bars."""
+    return {"color": COLOURS[i % 10], "hatch": HATCHES[i % len(HATCHES)], "edgecolor": "white"}
 
 
 def png(figure: Figure) -> bytes:
@@ -119,26 +129,33 @@ def sample_images(data) -> Figure:
 
 
 def training_curves(runs: list[Record]) -> Figure:
-    """Training and validation accuracy of each run over its epochs."""
-    figure, axes = panels(2, "Training and validation accuracy over epochs, one line a λ.", sharex=True, sharey=True)
+    """Training and validation accuracy of each run over its epochs, by λ."""
+    return accuracy_curves({lambda_label(run): run for run in runs})
+
+
+def fine_tuning_curves(runs: list[Record]) -> Figure:
+    """Training and validation accuracy over the epochs of fine-tuning and of training from scratch."""
+
+    def label(run: Record) -> str:
+        start = "from scratch, " if run.kind == "from-scratch" else ""
+        return f"{start}{run.config['ratio']:.0%}, rate {run.config['recipe']['learning_rate']:g}"
+
+    return accuracy_curves({label(run): run for run in runs})
+
+
+def accuracy_curves(runs: dict[str, Record]) -> Figure:
+    """Accuracy on training images (left) and validation images (right) over epochs, by label."""
+    alt = f"Training and validation accuracy over epochs: {'; '.join(runs)}."
+    figure, axes = panels(2, alt, sharex=True, sharey=True, height=3.1)
     for axis, part in zip(axes, ("train", "validation")):
-        for i, run in enumerate(runs):
+        for i, (label, run) in enumerate(runs.items()):
             epochs = [row["epoch"] for row in run.history]
-            values = [row[f"{part}_accuracy"] for row in run.history]
-            axis.plot(
-                epochs,
-                values,
-                color=COLOURS[i % len(COLOURS)],
-                ls=LINES[i % len(LINES)],
-                marker=MARKERS[i % len(MARKERS)],
-                ms=4,
-                label=lambda_label(run),
-            )
+            axis.plot(epochs, [row[f"{part}_accuracy"] for row in run.history], ms=4, label=label, **style(i))
         axis.set(title=f"{'training' if part == 'train' else part} images", xlabel="epoch")
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes[0].set_ylabel("accuracy")
     axes[0].yaxis.set_major_formatter(PercentFormatter(1))
-    axes[1].legend()
+    axes[1].legend(fontsize=8)
     return figure
 
 
@@ -155,7 +172,7 @@ def scaling_factor_histograms(runs: list[Record]) -> Figure:
     values = [torch.cat(list(run.gammas()[-1].values())).numpy() for run in runs]
     edges = np.linspace(0, max(np.quantile(v, 0.995) for v in values), 41)
     for i, (axis, run, v) in enumerate(zip(axes, runs, values)):
-        axis.hist(np.minimum(v, edges[-1]), edges, color=COLOURS[i % len(COLOURS)], edgecolor="white", lw=0.3)
+        axis.hist(np.minimum(v, edges[-1]), edges, color=COLOURS[i % 10], edgecolor="white", lw=0.3)
         axis.axvline(THRESHOLD, color="black", ls="--", lw=1)
         share = f"{under_threshold(run):.0%} of {len(v)}\nbelow {THRESHOLD:g}"
         axis.text(0.96, 0.95, share, transform=axis.transAxes, ha="right", va="top")
@@ -172,7 +189,7 @@ def scaling_factors_per_layer(runs: list[Record]) -> Figure:
         low, middle, high = (np.array([float(g.quantile(q)) for g in layers]) for q in (0.25, 0.5, 0.75))
         x = np.arange(1, len(layers) + 1) + 0.16 * (i - (len(runs) - 1) / 2)
         axes[0].errorbar(
-            x, middle, [middle - low, high - middle], color=COLOURS[i % len(COLOURS)], marker=MARKERS[i % len(MARKERS)], ls=LINES[i % len(LINES)],
+            x, middle, [middle - low, high - middle], **style(i),
             lw=1, elinewidth=3, label=lambda_label(run),
         )  # fmt: skip
     axes[0].set(xlabel="convolution", ylabel="|γ|: median, quartiles", xticks=range(1, len(layers) + 1), ylim=(0, None))
@@ -188,8 +205,8 @@ def scaling_factors_over_epochs(runs: list[Record]) -> Figure:
     for i, (axis, run) in enumerate(zip(axes, runs)):
         rows = torch.stack([torch.cat(list(row.values())) for row in run.gammas()])
         q = rows.quantile(torch.tensor([0.05, 0.25, 0.5, 0.75, 0.95]), dim=1).numpy()
-        axis.fill_between(run.snapshots, q[0], q[4], color=COLOURS[i % len(COLOURS)], alpha=0.2, label="5 to 95 %")
-        axis.fill_between(run.snapshots, q[1], q[3], color=COLOURS[i % len(COLOURS)], alpha=0.45, label="25 to 75 %")
+        axis.fill_between(run.snapshots, q[0], q[4], color=COLOURS[i % 10], alpha=0.2, label="5 to 95 %")
+        axis.fill_between(run.snapshots, q[1], q[3], color=COLOURS[i % 10], alpha=0.45, label="25 to 75 %")
         axis.plot(run.snapshots, q[2], color="black", lw=1.5, label="median")
         axis.set(title=lambda_label(run), xlabel="epoch", ylim=(0, None))
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -210,9 +227,7 @@ def channels_left(plans: list[ChannelPlan]) -> Figure:
             x,
             heights,
             width,
-            color=COLOURS[i % len(COLOURS)],
-            hatch=HATCHES[i % len(HATCHES)],
-            edgecolor="white",
+            **bar_style(i),
             label=label,
         )
         if len(total) * len(bars) <= 32:
@@ -232,9 +247,7 @@ def ratio_sweep(sweeps: list[Record]) -> Figure:
             axis.plot(
                 sweep.results["ratios"],
                 values,
-                color=COLOURS[i % len(COLOURS)],
-                ls=LINES[i % len(LINES)],
-                marker=MARKERS[i % len(MARKERS)],
+                **style(i),
                 ms=4,
                 label=label,
             )
@@ -259,9 +272,7 @@ def recovery(prunings: list[Record]) -> Figure:
             x,
             heights,
             width,
-            color=COLOURS[i % len(COLOURS)],
-            hatch=HATCHES[i % len(HATCHES)],
-            edgecolor="white",
+            **bar_style(i),
             label=label,
         )
         axes[0].bar_label(bars, [f"{100 * h:.0f}" for h in heights], fontsize=8)
@@ -276,32 +287,6 @@ def recovery(prunings: list[Record]) -> Figure:
     return figure
 
 
-def fine_tuning_curves(runs: list[Record]) -> Figure:
-    """Training and validation accuracy over the epochs of fine-tuning and of training from scratch."""
-    figure, axes = panels(2, "Training and validation accuracy over epochs of fine-tuning.", sharey=True, height=3.2)
-    for axis, part in zip(axes, ("train", "validation")):
-        for i, run in enumerate(runs):
-            label = "from scratch, " if run.kind == "from-scratch" else ""
-            label += f"{run.config['ratio']:.0%}, rate {run.config['recipe']['learning_rate']:g}"
-            epochs = [row["epoch"] for row in run.history]
-            values = [row[f"{part}_accuracy"] for row in run.history]
-            axis.plot(
-                epochs,
-                values,
-                color=COLOURS[i % len(COLOURS)],
-                ls=LINES[i % len(LINES)],
-                marker=MARKERS[i % len(MARKERS)],
-                ms=4,
-                label=label,
-            )
-        axis.set(title=f"{'training' if part == 'train' else part} images", xlabel="epoch")
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes[0].set_ylabel("accuracy")
-    axes[0].yaxis.set_major_formatter(PercentFormatter(1))
-    axes[1].legend(fontsize=8)
-    return figure
-
-
 def trade_off(summary: Record) -> Figure:
     """Test accuracy over multiply-accumulates, one point a row of the summary table."""
     figure, axes = panels(1, "Test accuracy over MACs of every network in the summary table.", height=3.4)
@@ -309,7 +294,7 @@ def trade_off(summary: Record) -> Figure:
     for i, stage in enumerate(stages):
         rows = [row for row in summary.results["rows"] if row["stage"] == stage]
         x, y = [row["macs"] / 1e6 for row in rows], [row["accuracy"] for row in rows]
-        axes[0].plot(x, y, ls="", marker=(*MARKERS, "P", "X")[i], ms=8, color=COLOURS[i % len(COLOURS)], label=stage)
+        axes[0].plot(x, y, ms=8, label=stage, **(style(i) | {"ls": ""}))
     axes[0].set(xscale="log", xlabel="million MACs an image (log scale)", ylabel="test accuracy")
     axes[0].yaxis.set_major_formatter(PercentFormatter(1))
     axes[0].legend(loc="center left", bbox_to_anchor=(1, 0.5))

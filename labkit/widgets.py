@@ -30,7 +30,7 @@ class _NotebookCurve:
         x = [row["epoch"] for row in history]
         for i, part in enumerate(("train", "validation")):
             values = [row[f"{part}_accuracy"] for row in history]
-            axis.plot(x, values, color=plots.COLOURS[i], ls=plots.LINES[i], marker=plots.MARKERS[i], ms=3, label=part)
+            axis.plot(x, values, ms=3, label=part, **plots.style(i))
         last = history[-1]
         axis.set(
             xlim=(0.5, epochs + 0.5), title=f"{self.title}: epoch {last['epoch']} of {epochs}, loss {last['loss']:.2f}"

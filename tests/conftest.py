@@ -12,7 +12,7 @@ hypothesis.settings.register_profile(
     "labkit", deadline=None, max_examples=40, derandomize=True, database=None, print_blob=False
 )
 hypothesis.settings.load_profile("labkit")
-torch.set_num_threads(1)  # networks this small are slower on several threads, and far slower on a busy machine
+torch.set_num_threads(1)  # such small networks are slower on several, and far slower on a busy machine
 
 
 @pytest.fixture(autouse=True)

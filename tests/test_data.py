@@ -258,7 +258,7 @@ def test_each_image_is_shifted_and_flipped_on_its_own():
     pixels = torch.stack([rows + 100, columns + 100, rows * 0], -1).to(torch.uint8)
     images = Images(pixels.expand(3000, -1, -1, -1), torch.zeros(3000, dtype=torch.int64))
     ((x, _),) = augmented_batches(images, 3000, seed=0)
-    centre = ((x[:, :2, 16, 16:18] + 1) * 127.5).round().long() - 100  # (image, row or column, two neighbours)
+    centre = ((x[:, :2, 16, 16:18] + 1) * 127.5).round().long() - 100  # (image, axis, two neighbours)
     flipped = centre[:, 1, 0] > centre[:, 1, 1]
     down = centre[:, 0, 0] - 16
     right = torch.where(flipped, centre[:, 1, 0] - 15, centre[:, 1, 0] - 16)
@@ -296,7 +296,7 @@ def real_photographs(source, folder):
 def test_real_photographs_are_learned_above_chance(tmp_path):
     source = os.environ.get("LABKIT_TEST_IMAGES")
     if not source:
-        pytest.skip("LABKIT_TEST_IMAGES names no folder or archive of train/<class>/ and test/<class>/ images.")
+        pytest.skip("LABKIT_TEST_IMAGES names no folder or archive of {train,test}/<class>/ images.")
     copied = real_photographs(Path(source), tmp_path / "real")
     loaded = load(f"folder:{tmp_path / 'real'}", tmp_path / "cache")
     count = len(loaded.classes)

@@ -15,11 +15,11 @@ def test_every_notebook_is_estimated():
 
 def test_trainings_are_counted_in_epochs_times_images():
     profile, base = PROFILES["quick"], estimate.estimate(PROFILES["quick"], SIZES, lambda keep: 0.0)
-    seconds = estimate.estimate(profile, SIZES, lambda keep: {1.0: 0.01, 0.5: 0.0, 0.1: 0.0}[keep])
+    seconds = estimate.estimate(profile, SIZES, lambda keep: {1.0: 0.01, 0.5: 0.0, estimate.THIN: 0.0}[keep])
     epochs = 3 * profile.train.epochs
     assert seconds["01_sparsity_training"] - base["01_sparsity_training"] == pytest.approx(epochs * (1000 + 100) * 0.01)
     assert seconds["04_fine_tuning"] == base["04_fine_tuning"], "only thin networks are trained there"
-    thin = estimate.estimate(profile, SIZES, lambda keep: {1.0: 0.0, 0.5: 0.0, 0.1: 0.01}[keep])
+    thin = estimate.estimate(profile, SIZES, lambda keep: {1.0: 0.0, 0.5: 0.0, estimate.THIN: 0.01}[keep])
     epochs = 3 * profile.fine_tune.epochs + profile.train.epochs + profile.fine_tune.epochs
     assert thin["04_fine_tuning"] - base["04_fine_tuning"] == pytest.approx(epochs * 1100 * 0.01)
 

@@ -147,7 +147,6 @@ def test_tensors_come_back_with_their_values_types_and_metadata(tmp_path):
     records.write_tensors(tmp_path / "t.safetensors", tensors, {"note": "γ"})
     loaded = records.read_tensors(tmp_path / "t.safetensors")
     assert loaded.keys() == tensors.keys()
-    assert all(
-        torch.equal(loaded[name], tensor) and loaded[name].dtype == tensor.dtype for name, tensor in tensors.items()
-    )
+    for name, tensor in tensors.items():
+        assert torch.equal(loaded[name], tensor) and loaded[name].dtype == tensor.dtype
     assert records.read_metadata(tmp_path / "t.safetensors") == {"note": "γ"}
