@@ -160,6 +160,7 @@ def _constant(norm: nn.BatchNorm2d, mask: Tensor) -> Tensor:
     return F.relu(norm.bias) * ~mask.to(norm.bias.device)
 
 
+@torch.enable_grad()  # the dependency graph is read from autograd's
 def thin(model: nn.Module, plan: ChannelPlan) -> nn.Module:
     """A smaller copy of ``model`` with only the plan's channels, weights and statistics copied.
 
@@ -170,7 +171,7 @@ def thin(model: nn.Module, plan: ChannelPlan) -> nn.Module:
     """
     import torch_pruning as tp
 
-    model = copy.deepcopy(model).cpu()
+    model = copy.deepcopy(model).cpu().requires_grad_()
     layers = prunable(model)
     if {name: conv.out_channels for name, (conv, _) in layers.items()} != plan.total:
         raise LabError("The plan was made for a network of other layers or widths: make it from this network's scores.")

@@ -129,8 +129,8 @@ def current(environment=os.environ) -> Settings:
     gpu = torch.cuda.is_available()
     profile = profile_named(environment.get("LABKIT_PROFILE") or ("full" if gpu else "quick"))
     seed = environment.get("LABKIT_SEED") or "0"
-    if not seed.isdecimal():
-        raise LabError(f"LABKIT_SEED is {seed!r}: give a whole number, 0 or more.")
+    if not (seed.isdecimal() and int(seed) < 10**9):
+        raise LabError(f"LABKIT_SEED is {seed!r}: give a whole number from 0 to 999999999.")
     here = Path.cwd()
     beside_notebooks = here.parent if here.name == "notebooks" else here
     return Settings(

@@ -55,6 +55,10 @@ def learning_rates(recipe: Recipe, images: int) -> list[float]:
     Defined by the fraction of the training done, so that every drop happens at any epoch count.
     """
     steps = recipe.epochs * steps_per_epoch(images, recipe.batch)
+    if images < 1 or steps < 1:
+        raise LabError(
+            f"There is nothing to train: {images} images for {recipe.epochs} epochs; give at least one of each."
+        )
     done = [(step + 0.5) / steps for step in range(steps)]
     match recipe.schedule:
         case "step":

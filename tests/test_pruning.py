@@ -329,3 +329,12 @@ def test_full_width_vgg19_becomes_thin_and_rebuilds_from_its_channel_list():
     rebuilt.load_state_dict(small.state_dict())
     torch.testing.assert_close(rebuilt(x), small(x), **CLOSE)
     torch.testing.assert_close(small(x), masked(net, plan)(x), **CLOSE)
+
+
+def test_thin_serves_frozen_networks_and_no_grad_callers():
+    net = VGGNet([6, "M", 6]).eval().requires_grad_(False)
+    plan = global_plan(scaling_factors(net), 0.5)
+    with torch.no_grad():
+        slim = thin(net, plan)
+    assert [c for c in slim.channels if c != "M"] == plan.widths
+    assert not any(parameter.requires_grad for parameter in net.parameters())

@@ -289,3 +289,9 @@ def test_recalibration_is_ready_to_use_and_leaves_the_network_as_it_was(tiny_dat
     assert not after.training and after.features.norm1.momentum == 0.3
     x = normalise(tiny_data.test.pixels[:4])
     torch.testing.assert_close(after(x[:2]), after(x)[:2])
+
+
+def test_nothing_to_train_is_refused(refused):
+    for epochs, images in ((0, 100), (3, 0)):
+        with refused(str(images), str(epochs)):
+            learning_rates(Recipe(epochs, 50), images)
