@@ -24,6 +24,7 @@ from torch.nn import functional as F
 from tqdm.std import tqdm
 
 from labkit import shapes
+from labkit.records import write_tensors
 from labkit.settings import LabError
 
 NAMES = ("shapes", "cifar10", "cifar100", "minicifar", "folder:PATH")
@@ -196,8 +197,6 @@ def _folder(folder: Path, cache: Path) -> Dataset:
         pixels = np.stack([_decode(row[2]) for row in progress])
         split = len(tensors["train.labels"])
         tensors |= {"train.pixels": torch.from_numpy(pixels[:split]), "test.pixels": torch.from_numpy(pixels[split:])}
-        from labkit.records import write_tensors
-
         write_tensors(cached, tensors)
     train, test = (Images(tensors[f"{p}.pixels"], tensors[f"{p}.labels"]) for p in ("train", "test"))
     return _with_validation(f"folder:{folder.name}", classes, train, test)
