@@ -12,7 +12,7 @@ from labkit.estimate import Sizes, measured
 from labkit.training import fast_dtype
 
 PACKAGES = ("torch", "torchvision", "torch-pruning", "jupyterlab", "ipywidgets", "ipython", "nbval")
-SIZES = {"quick": Sizes(4000, 600, 1000), "full": Sizes(45_000, 5_000, 10_000)}
+SIZES = {"quick": Sizes(4000, 600), "full": Sizes(45_000, 5_000)}
 NEEDED_GIB = {"memory": 4, "disk": 1}
 GIB = 2**30
 

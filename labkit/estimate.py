@@ -20,8 +20,7 @@ TIMED_STEPS = 4
 # more of the early layers, where the images are large.
 THIN = 0.15
 
-# Fraction of channels kept -> epochs over the training images, by notebook. A number stands for
-# itself, a name for that recipe's epochs in the profile.
+# By notebook: fraction of channels kept, number of runs, and the recipes whose epochs each run trains.
 TRAININGS = {
     "01_sparsity_training": ((1.0, 3, ("train",)),),
     "02_scaling_factors": (),
@@ -43,15 +42,14 @@ REST = {
 
 @dataclass(frozen=True)
 class Sizes:
-    """Images in a data set's parts."""
+    """Images in the parts of a data set that a training passes over."""
 
     train: int
     validation: int
-    test: int
 
     @classmethod
     def of(cls, data: Dataset) -> "Sizes":
-        return cls(len(data.train), len(data.validation), len(data.test))
+        return cls(len(data.train), len(data.validation))
 
 
 def seconds_per_image(profile: Profile, device: torch.device, keep: float) -> float:

@@ -97,7 +97,7 @@ def fit(
     bit-equal to an uninterrupted one; a run of another configuration is set aside. ``watch(history, epochs)``
     is called after every epoch.
 
-    Raises ``LabError`` for λ < 0, a missing penalty, or a loss that is no longer finite.
+    Raises ``LabError`` for λ < 0, a missing or unusable penalty, or a loss or weight that is no longer finite.
     """
     if not 0 <= lam < math.inf:
         raise LabError(f"λ is {lam}: give 0 (no penalty) or a positive number such as 1e-4.")
@@ -148,7 +148,8 @@ def fit(
         loss = float(loss_sum) / len(data.train)
         if not (math.isfinite(loss) and all(value.isfinite().all() for value in model.state_dict().values())):
             raise LabError(
-                f"The loss is {loss} in epoch {epoch} (λ = {lam:g}, learning rate {recipe.learning_rate:g}): "
+                f"The training diverged; the loss is {loss} in epoch {epoch} (λ = {lam:g}, learning rate "
+                f"{recipe.learning_rate:g}): "
                 "lower one of them and run again."
             )
         history.append(

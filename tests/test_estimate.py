@@ -5,7 +5,7 @@ import pytest
 from labkit import doctor, estimate, settings
 from labkit.settings import PROFILES, REPOSITORY
 
-SIZES = estimate.Sizes(train=1000, validation=300, test=500)
+SIZES = estimate.Sizes(train=1000, validation=300)
 
 
 def test_every_notebook_is_estimated():
