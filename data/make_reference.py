@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from labkit import cli, records
+from labkit import records, regenerate
 
 STARTED_FROM = ("sparsity", "pruning")
 
@@ -30,7 +30,7 @@ def ship(experiment: Path, weights: bool) -> Path:
         records.save(record.with_folder(fresh / record.name), state, gammas)
     shutil.rmtree(target, ignore_errors=True)
     fresh.rename(target)
-    cli.draw(target, target)
+    regenerate.draw(target, target)
     return target
 
 

@@ -1,20 +1,21 @@
-"""``labkit run``, ``figures``, ``doctor``: what an instructor types."""
+"""``labkit COMMAND``. Each group of commands is declared by its module; the student edition ships the first two."""
 
 import argparse
-import os
+import importlib
 import sys
-import time
-from pathlib import Path
+from importlib.util import find_spec
 
-from labkit import settings
 from labkit.settings import LabError
 
-NOTEBOOKS = settings.REPOSITORY / "notebooks"
-CELL_TIMEOUT = 6 * 3600  # seconds; a full-scale training is one cell
+GROUPS = ("labkit.doctor", "labkit.course.submit", "labkit.regenerate", "labkit.course.staff")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    options = _parser().parse_args(arguments)
+    parser = argparse.ArgumentParser(prog="labkit", description="The pruning lab, from the command line.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for group in filter(find_spec, GROUPS):
+        importlib.import_module(group).add_commands(commands)
+    options = parser.parse_args(arguments)
     try:
         options.command(options)
     except LabError as error:
@@ -24,111 +25,3 @@ def main(arguments: list[str] | None = None) -> int:
         print("\nlabkit: stopped; run the same command again to go on from the last saved epoch.", file=sys.stderr)
         return 130
     return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="labkit", description="The pruning lab, from the command line.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    run = commands.add_parser("run", help="execute the notebooks; keep executed copies, figures and a results table")
-    run.add_argument("--profile", help="quick or full (default: full with a GPU, else quick)")
-    run.add_argument("--data", help="shapes, cifar10, cifar100, minicifar or folder:PATH (default: the profile's)")
-    run.add_argument("--seed", help="seed of weights and batches (default: 0)")
-    run.add_argument("--out", type=Path, help="where the runs are kept (default: runs/)")
-    run.set_defaults(command=run_notebooks)
-
-    figures = commands.add_parser("figures", help="redraw every figure and table from the records in a folder")
-    figures.add_argument("folder", type=Path, help="an experiment's folder, or a folder of experiments")
-    figures.add_argument("--out", type=Path, help="where to draw them (default: into the folder itself)")
-    figures.set_defaults(command=redraw)
-
-    doctor = commands.add_parser(
-        "doctor", help="say what this machine has, which profile it will use, and how long it takes"
-    )
-    doctor.set_defaults(command=examine)
-    return parser
-
-
-def run_notebooks(options) -> None:
-    """Execute notebooks 01-05 headless, in order, in one experiment's folder."""
-    from labkit import data
-
-    given = {"PROFILE": options.profile, "DATA": options.data, "SEED": options.seed, "RUNS": options.out}
-    given = {f"LABKIT_{name}": str(value) for name, value in given.items() if value is not None}
-    here = settings.current({**os.environ, **given})
-    print(f"{data.load(here.data, here.downloads)}; profile {here.profile.name!r}, seed {here.seed}, {here.device}")
-    print(f"everything goes to {here.folder}")
-
-    sources, started = sorted(NOTEBOOKS.glob("*.ipynb")), time.perf_counter()
-    if not sources:
-        raise LabError(
-            f"There are no notebooks in {NOTEBOOKS}: run labkit from a clone of the course (pip install -e .)."
-        )
-    for source in sources:
-        begun = time.perf_counter()
-        execute(source, here.folder / "notebooks" / source.name, {**os.environ, **here.environment()})
-        print(f"{source.stem}: {time.perf_counter() - begun:.0f} s")
-    draw(here.folder, here.folder)
-    print(f"all notebooks: {time.perf_counter() - started:.0f} s\n")
-    print((here.folder / "results.md").read_text(encoding="utf-8"))
-
-
-def execute(source: Path, target: Path, environment: dict[str, str]) -> None:
-    """Execute one notebook in its own folder and leave the executed copy in ``target``, also if a cell fails."""
-    import nbformat
-    from nbclient import NotebookClient
-    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
-    from tqdm.std import tqdm
-
-    notebook = nbformat.read(source, as_version=4)
-    bar = tqdm(total=len(notebook.cells), desc=source.stem, unit="cell", leave=False)
-    client = NotebookClient(
-        notebook,
-        timeout=CELL_TIMEOUT,
-        extra_arguments=["--log-level=ERROR"],
-        resources={"metadata": {"path": str(source.parent)}},
-        on_cell_start=lambda cell, cell_index: bar.update(cell_index + 1 - bar.n),
-    )
-    try:
-        client.execute(env=environment)
-    except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
-        raise LabError(f"{source.name} stopped at a cell; the copy so far is {target}.\n{error}") from error
-    finally:
-        bar.close()
-        notebook.metadata.pop("widgets", None)  # without its state some viewers refuse the whole notebook
-        target.parent.mkdir(parents=True, exist_ok=True)
-        nbformat.write(notebook, target)
-
-
-def redraw(options) -> None:
-    """Draw all experiments in ``options.folder`` and write their tables."""
-    from labkit import tables
-
-    if not tables.experiments(options.folder):
-        raise LabError(f"{options.folder} holds no finished runs: give a folder made by labkit run, or data/reference.")
-    out = options.out or options.folder
-    for experiment in tables.experiments(options.folder):
-        inside = out if experiment == options.folder else out / experiment.name
-        print(f"{len(draw(experiment, inside))} figures in {inside / 'figures'}")
-    print(f"tables in {_write_tables(options.folder, out)}")
-
-
-def draw(experiment: Path, out: Path) -> list[Path]:
-    """All figures of one experiment as PNG in ``out/figures``, and its tables in ``out/results.md``."""
-    from labkit import plots
-
-    _write_tables(experiment, out)
-    return [plots.save(figure, out / "figures" / f"{name}.png") for name, figure in plots.gallery(experiment).items()]
-
-
-def _write_tables(folder: Path, out: Path) -> Path:
-    from labkit import records, tables
-
-    records.write_text(out / "results.md", tables.results(folder))
-    return out / "results.md"
-
-
-def examine(options) -> None:
-    from labkit import doctor
-
-    print(doctor.report())

@@ -17,6 +17,13 @@ NEEDED_GIB = {"memory": 4, "disk": 1}
 GIB = 2**30
 
 
+def add_commands(commands) -> None:
+    doctor = commands.add_parser(
+        "doctor", help="say what this machine has, which profile it will use, and how long it takes"
+    )
+    doctor.set_defaults(command=lambda options: print(report()))
+
+
 def memory() -> int | None:
     """Bytes of main memory, or None where the system does not say."""
     try:

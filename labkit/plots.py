@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from labkit.pruning import ChannelPlan
-from labkit.records import Record, load_all
+from labkit.records import Record
 
 COLOURS = seaborn.color_palette("colorblind")
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
@@ -164,23 +164,6 @@ def under_threshold(run: Record, snapshot: int = -1, threshold: float = THRESHOL
     return float((torch.cat(list(run.gammas()[snapshot].values())) < threshold).float().mean())
 
 
-def scaling_factor_histograms(runs: list[Record]) -> Figure:
-    """The distribution of |γ| over all channels, one panel a λ, shared axes (Network Slimming, figure 4)."""
-    figure, axes = panels(
-        len(runs), "Histograms of the absolute scaling factors, one panel a λ, shared axes.", sharex=True, sharey=True
-    )
-    values = [torch.cat(list(run.gammas()[-1].values())).numpy() for run in runs]
-    edges = np.linspace(0, max(np.quantile(v, 0.995) for v in values), 41)
-    for i, (axis, run, v) in enumerate(zip(axes, runs, values)):
-        axis.hist(np.minimum(v, edges[-1]), edges, color=COLOURS[i % 10], edgecolor="white", lw=0.3)
-        axis.axvline(THRESHOLD, color="black", ls="--", lw=1)
-        share = f"{under_threshold(run):.0%} of {len(v)}\nbelow {THRESHOLD:g}"
-        axis.text(0.96, 0.95, share, transform=axis.transAxes, ha="right", va="top")
-        axis.set(title=lambda_label(run), xlabel="scaling factor |γ|", yscale="log")
-    axes[0].set_ylabel("channels (log scale)")
-    return figure
-
-
 def scaling_factors_per_layer(runs: list[Record]) -> Figure:
     """Median and middle half of |γ| in every layer, one line a λ."""
     figure, axes = panels(1, "Median and quartiles of the absolute scaling factors in each layer, one line a λ.")
@@ -299,27 +282,3 @@ def trade_off(summary: Record) -> Figure:
     axes[0].yaxis.set_major_formatter(PercentFormatter(1))
     axes[0].legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
-
-
-def gallery(folder: Path) -> dict[str, Figure]:
-    """Every figure that the runs in one experiment's folder allow, by file name, in the lab's order."""
-    runs = {kind: load_all(folder, kind) for kind in ("sparsity", "pruning", "sweep", "fine-tuning", "from-scratch")}
-    figures = {}
-    if runs["sparsity"]:
-        figures |= {
-            "training-curves": training_curves(runs["sparsity"]),
-            "scaling-factor-histograms": scaling_factor_histograms(runs["sparsity"]),
-            "scaling-factors-per-layer": scaling_factors_per_layer(runs["sparsity"]),
-            "scaling-factors-over-epochs": scaling_factors_over_epochs(runs["sparsity"]),
-        }
-    if runs["pruning"]:
-        strongest = [run for run in runs["pruning"] if run.config["lambda"] == runs["pruning"][-1].config["lambda"]]
-        figures["channels-left"] = channels_left([ChannelPlan.from_dict(run.plan) for run in strongest])
-        figures["recovery"] = recovery(runs["pruning"])
-    if runs["sweep"]:
-        figures["ratio-sweep"] = ratio_sweep(runs["sweep"])
-    if runs["fine-tuning"]:
-        figures["fine-tuning-curves"] = fine_tuning_curves(runs["fine-tuning"] + runs["from-scratch"])
-    for summary in load_all(folder, "summary"):
-        figures["trade-off"] = trade_off(summary)
-    return figures

@@ -2,7 +2,7 @@
 
 import pytest
 
-from labkit import cli, records, studies, training
+from labkit import cli, records, regenerate, studies, training
 from labkit.models import VGGNet
 from labkit.settings import Recipe
 
@@ -58,18 +58,18 @@ def test_figures_redraws_everything_from_the_records_alone(experiment, tmp_path)
         weights.unlink()
     assert cli.main(["figures", str(experiment), "--out", str(tmp_path / "a")]) == 0
     assert "| sparse | 0% |" in (tmp_path / "a" / "results.md").read_text(encoding="utf-8")
-    first = {path.name: path.read_bytes() for path in cli.draw(experiment, tmp_path / "b")}
-    again = {path.name: path.read_bytes() for path in cli.draw(experiment, tmp_path / "c")}
+    first = {path.name: path.read_bytes() for path in regenerate.draw(experiment, tmp_path / "b")}
+    again = {path.name: path.read_bytes() for path in regenerate.draw(experiment, tmp_path / "c")}
     assert len(first) == 9 and first == again
 
 
 def test_a_title_takes_lambda_from_the_record_not_from_the_folder(experiment, tmp_path):
-    from labkit import plots
+    from labkit import gallery
 
     run = records.load_all(experiment, "sparsity")[1]
     moved = run.folder.rename(run.folder.with_name("renamed-by-hand"))
     try:
-        figure = plots.scaling_factor_histograms(records.load_all(experiment, "sparsity"))
+        figure = gallery.scaling_factor_histograms(records.load_all(experiment, "sparsity"))
         assert ["λ = 0", "0.01", "0.1"] == [
             axis.get_title().removeprefix("λ = ").split()[0] if "budget" in axis.get_title() else axis.get_title()
             for axis in figure.axes

@@ -5,7 +5,7 @@ from statistics import mean
 import pytest
 import torch
 
-from labkit import measure, models, plots, records, tables
+from labkit import gallery, measure, models, plots, records, tables
 from labkit.pruning import ChannelPlan
 from labkit.settings import REFERENCE, REPOSITORY
 
@@ -98,7 +98,7 @@ def test_photographs_used_all_test_images_and_enough_training_images():
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda path: path.name)
 def test_figures_are_redrawn_from_the_records(experiment):
-    figures = plots.gallery(experiment)
+    figures = gallery.gallery(experiment)
     assert len(figures) == 9
     for figure in figures.values():
         assert figure.get_label(), "alt text"

@@ -118,7 +118,7 @@ def _sentence(function: str, part: dict, got: list[dict]) -> str:
         case "no CUDA device":
             return "The code asks for CUDA, whatever the device of its arguments: leave the data where it is."
         case str(error):
-            return f"{function} stops with {error}: {first.get('message') or 'no message'}"
+            return f"{function} stops with {error}" + (f": {first['message']}" if first.get("message") else ".")
     if first.get("form") == "nothing":
         return f"{function} returns nothing: end with return."
     return f"{function} does not do what its docstring says."

@@ -1,13 +1,14 @@
 """Call a student's function and say in plain values what it did.
 
-The same in the student's kernel, at hand-in, and in the grading sandbox, where it is the only file
-of labkit: it imports nothing but torch and the standard library, and knows no expected value.
+The same in the student's kernel, at hand-in, and in the grading sandbox (``labkit.course.inmate``):
+it imports nothing but torch and the standard library, and knows no expected value.
 
 Arguments are plain data: a number, a list of arguments, ``{"float32": nested lists}`` for a tensor
 (``"gradient": true`` beside it: one that gradients are asked for), ``{"BatchNorm2d": {name:
 values}}`` for a layer with that state.
 """
 
+import ast
 import math
 
 import torch
@@ -16,6 +17,7 @@ from torch import nn
 DTYPES = {"float32": torch.float32, "int64": torch.int64, "bool": torch.bool}
 MOST_NUMBERS, MOST_LETTERS = 4096, 300
 COPIED = "copied"
+IMPORTS = "import torch\nfrom torch import nn\nfrom torch.nn import functional as F\nimport numpy as np"
 
 
 def decode(argument):
@@ -135,3 +137,70 @@ def _copying(target: nn.Module, originals: dict, source: nn.Module) -> str:
         if now.device.type != "cpu":
             return f"{name} is on {now.device.type}"
     return COPIED
+
+
+def functions_in(sources: list[str], names: list[str]) -> dict:
+    """The top-level functions called ``names`` in a notebook's code cells, later cells first.
+
+    Only they are executed, and what they use: imports, other functions and classes, and constants.
+    A name that is not defined, or does not parse, becomes a function that raises the reason.
+    """
+    bound, problems = {}, []
+    for source in [IMPORTS, *sources]:
+        try:
+            statements = ast.parse(_without_magics(source)).body
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            problems.append((source, error))
+            continue
+        bound |= {name: statement for statement in statements for name in _binds(statement)}
+
+    needed, namespace = _with_what_they_use(names, bound), {"__name__": "blank"}
+    order = {id(statement): statement for statement in bound.values()}
+    for statement in sorted(order.values(), key=lambda s: not isinstance(s, (ast.Import, ast.ImportFrom))):
+        if id(statement) in needed:
+            try:
+                exec(compile(ast.Module([statement], []), "<blank>", "exec"), namespace)
+            except (Exception, SystemExit) as error:
+                problems.append((ast.unparse(statement), error))
+    found = {}
+    for name in names:
+        reason = next((error for source, error in problems if name in source), NameError(f"{name} is not defined"))
+        found[name] = namespace[name] if callable(namespace.get(name)) else _raiser(reason)
+    return found
+
+
+def _without_magics(source: str) -> str:
+    return "\n".join("pass" if line.startswith(("%", "!", "?")) else line for line in source.splitlines())
+
+
+def _binds(statement: ast.stmt) -> list[str]:
+    """The names that a statement worth executing gives a meaning to."""
+    match statement:
+        case ast.Import() | ast.ImportFrom():
+            return [alias.asname or alias.name.partition(".")[0] for alias in statement.names]
+        case ast.FunctionDef() | ast.ClassDef():
+            return [statement.name]
+        case ast.Assign(targets=[ast.Name(id=name)], value=value) if not _calls(value) or isinstance(value, ast.Lambda):
+            return [name]
+    return []
+
+
+def _calls(value: ast.expr) -> bool:
+    return any(isinstance(node, (ast.Call, ast.Await, ast.Subscript, ast.Attribute)) for node in ast.walk(value))
+
+
+def _with_what_they_use(names: list[str], bound: dict) -> set[int]:
+    needed, waiting = set(), list(names)
+    while waiting:
+        statement = bound.get(waiting.pop())
+        if statement is not None and id(statement) not in needed:
+            needed.add(id(statement))
+            waiting += [node.id for node in ast.walk(statement) if isinstance(node, ast.Name)]
+    return needed
+
+
+def _raiser(reason: BaseException):
+    def raises(*_, **__):
+        raise reason
+
+    return raises

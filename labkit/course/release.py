@@ -1,13 +1,57 @@
-"""The student edition, written from the complete notebooks: blanks empty, outputs gone, answers left behind."""
+"""The student edition, written from the complete notebooks: blanks empty, outputs gone, answers left behind.
+
+What ships of labkit is listed here. A module that holds an answer, or a wrong answer from which the
+right one could be read, is not in the list.
+"""
 
 import copy
+import json
 import re
+import shutil
+import zipfile
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import nbformat
 
-from labkit.course import blanks
+from labkit.course import blanks, edition
+from labkit.settings import REFERENCE, REPOSITORY, LabError
 
 REGION = re.compile(r"^([ ]*)### BEGIN SOLUTION\n.*?^[ ]*### END SOLUTION$", re.DOTALL | re.MULTILINE)
+WITHHELD = ("gallery.py", "regenerate.py")  # they draw what notebook 02 asks the student to draw
+COURSE = ("__init__.py", "edition.py", "judge.py", "practice.py", "probe.py", "submit.py", "visible.json")
+TOP = ("LICENSE", "environment.yml", "pyproject.toml", "requirements.txt")
+SHIPPED_RUNS = "quick-shapes-seed0"  # what a notebook goes on from while a blank is empty
+COLAB_LACKS = ("torch-pruning", "typst")  # of what the lab imports
+TRIVIAL = 12  # letters; a line as short as `plt.show()` gives nothing away
+ZIP_DATE = (2000, 1, 1, 0, 0, 0)  # equal editions are equal files
+
+BADGE = (
+    "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
+    "(https://colab.research.google.com/github/{repository}/blob/{ref}/notebooks/{name}.ipynb)\n\n"
+)
+SETUP = """\
+# Colab only: brings the course's files and what Colab lacks. Elsewhere this cell does nothing.
+import sys
+
+if "google.colab" in sys.modules:
+    import os
+    import subprocess
+
+    KEEP_IN_DRIVE = False  # True: your runs stay in Google Drive when the session ends
+    folder = "/content/{folder}"
+    if KEEP_IN_DRIVE:
+        from google.colab import drive
+
+        drive.mount("/content/drive")
+        os.environ["LABKIT_RUNS"] = "/content/drive/MyDrive/{folder}/runs"
+    if not os.path.exists(folder):
+        clone = ["git", "clone", "--quiet", "--depth", "1", "--branch", "{ref}"]
+        subprocess.run([*clone, "https://github.com/{repository}", folder], check=True)
+        # --no-deps: Colab's own torch, IPython and ipywidgets stay as they are
+        install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
+        subprocess.run([*install, {lacking}, "--editable", folder], check=True)
+    sys.path.insert(0, folder)"""
 
 
 def complete_notebooks() -> dict[str, nbformat.NotebookNode]:
@@ -16,13 +60,16 @@ def complete_notebooks() -> dict[str, nbformat.NotebookNode]:
 
 
 def emptied(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """A copy without solutions, outputs and execution counts; cells, ids and metadata stay."""
+    """A copy without solutions, outputs and execution counts; cells and ids stay."""
     notebook = copy.deepcopy(notebook)
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
         if cell.cell_type == "code":
+            cell.source = cell.source.removeprefix("# NBVAL_CHECK_OUTPUT\n")
             cell.source = REGION.sub(lambda region, name=cell.id: _stub(name, region), cell.source)
             cell.outputs, cell.execution_count = [], None
+        if cell.id.startswith("check-"):
+            cell.metadata |= {"editable": False, "deletable": False}
     return notebook
 
 
@@ -35,6 +82,106 @@ def _stub(name: str, region: re.Match) -> str:
     return f"{region[1]}# Your code here."
 
 
-def released_notebooks() -> dict[str, nbformat.NotebookNode]:
-    """The student edition's notebooks by name: what a submission is compared with."""
-    return {name: emptied(notebook) for name, notebook in complete_notebooks().items()}
+def released_notebooks(course: edition.Edition | None = None) -> dict[str, nbformat.NotebookNode]:
+    """The student edition's notebooks by name: what a submission is compared with. With the
+    ``course``'s repository, each has a badge and a set-up cell for Colab."""
+    notebooks = {name: emptied(notebook) for name, notebook in complete_notebooks().items()}
+    if course and course.repository:
+        facts = {"repository": course.repository, "ref": course.ref, "folder": course.repository.partition("/")[2]}
+        setup = SETUP.format(**facts, lacking=", ".join(f'"{line}"' for line in _requirements(COLAB_LACKS)))
+        for name, notebook in notebooks.items():
+            notebook.cells[0].source = BADGE.format(**facts, name=name) + notebook.cells[0].source
+            notebook.cells.insert(1, nbformat.v4.new_code_cell(setup, id="setup"))
+    return notebooks
+
+
+def _requirements(packages: tuple[str, ...]) -> list[str]:
+    lines = (REPOSITORY / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    wanted = [line.partition("#")[0].strip() for line in lines if line.startswith(packages)]
+    assert len(wanted) == len(packages)
+    return wanted
+
+
+def release(out: Path, repository: str = "", ref: str = "") -> Path:
+    """Write the edition to the folder ``out`` and to ``out``.zip, replacing what was there; the zip's path.
+
+    Raises ``LabError`` for a repository that is not OWNER/NAME, a tag that is missing, a folder that
+    holds something else, or an answer that would have gone out.
+    """
+    if repository and not (re.fullmatch(r"[\w.-]+/[\w.-]+", repository) and re.fullmatch(r"[\w./-]+", ref)):
+        raise LabError(f"--repo {repository!r} --ref {ref!r}: give OWNER/NAME and the tag or branch that students use.")
+    if out.exists() and any(out.iterdir()) and not (out / "labkit" / "course" / "visible.json").exists():
+        raise LabError(f"{out} holds something that is no student edition: give an empty or new folder.")
+    course = replace(edition.current(), repository=repository, ref=ref)
+    shutil.rmtree(out, ignore_errors=True)
+    for name in TOP:
+        _copy(REPOSITORY / name, out / name)
+    for path in (REPOSITORY / "labkit").iterdir():
+        if path.suffix in (".py", ".typ") and path.name not in WITHHELD:
+            _copy(path, out / "labkit" / path.name)
+    for name in COURSE:
+        _copy(REPOSITORY / "labkit" / "course" / name, out / "labkit" / "course" / name)
+    _write(out / "labkit" / "course" / "edition.json", json.dumps(asdict(course), indent=1) + "\n")
+    for run in sorted((REFERENCE / SHIPPED_RUNS).glob("*/record.json")):
+        for path in run.parent.iterdir():
+            _copy(path, out / "data" / "reference" / SHIPPED_RUNS / run.parent.name / path.name)
+    _copy(REPOSITORY / "data" / "README.md", out / "data" / "README.md")
+    _write(out / "README.md", _readme(course))
+    for name, notebook in released_notebooks(course).items():
+        _write(out / "notebooks" / f"{name}.ipynb", nbformat.writes(notebook) + "\n")
+    if found := leaks(out):
+        raise LabError(f"The edition would give {len(found)} answers away, the first in {found[0]}: mend that first.")
+    return _zip(out)
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+
+
+def _write(target: Path, text: str) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(text, encoding="utf-8")
+
+
+def _readme(course: edition.Edition) -> str:
+    text = Path(__file__).with_name("student_readme.md").read_text(encoding="utf-8")
+    names = [path.stem for path in sorted(blanks.NOTEBOOKS.glob("*.ipynb"))]
+    if course.repository:
+        rows = [BADGE.format(repository=course.repository, ref=course.ref, name=name).strip() for name in names]
+        rows = [f"{name}: {row}\n" for name, row in zip(names, rows)]
+    else:
+        rows = [f"- [{name}](notebooks/{name}.ipynb)" for name in names]
+    return text.replace("<!-- notebooks -->", "\n".join(rows)).replace("<!-- archive -->", f"{course.archive}.zip")
+
+
+def solution_lines() -> set[str]:
+    """Every line of the notebooks' solution regions that says something."""
+    sources = [cell.source for notebook in complete_notebooks().values() for cell in notebook.cells]
+    regions = [region[0] for source in sources for region in REGION.finditer(source)]
+    lines = {line.strip() for region in regions for line in region.splitlines()}
+    stubs = re.compile(r'###|answers\["\w+"\] = f?"""$')
+    return {line for line in lines if len(line) >= TRIVIAL and not stubs.match(line)}
+
+
+def leaks(folder: Path) -> list[str]:
+    """``file: line`` for every solution line that occurs in a file of the edition."""
+    found, lines = [], solution_lines()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.suffix in (".py", ".ipynb", ".md", ".json", ".toml", ".txt", ".typ"):
+            text = path.read_text(encoding="utf-8")
+            if path.suffix == ".ipynb":
+                text = "\n".join(cell.source for cell in nbformat.reads(text, as_version=4).cells)
+            found += [f"{path.relative_to(folder)}: {line}" for line in sorted(lines) if line in text]
+    return found
+
+
+def _zip(folder: Path) -> Path:
+    target = folder.with_name(folder.name + ".zip")
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                entry = zipfile.ZipInfo(f"{folder.name}/{path.relative_to(folder).as_posix()}", ZIP_DATE)
+                entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
+                archive.writestr(entry, path.read_bytes())
+    return target

@@ -1,0 +1,139 @@
+"""Mark the blanks of a class: hidden inputs go into the sandbox, plain values come out, and are compared here.
+
+Grading again gives the same marks: the class's hidden seed is drawn once and kept in its folder.
+What is there already is kept, unless the submission or the table of blanks has changed.
+"""
+
+import builtins
+import hashlib
+import json
+import os
+import secrets
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import cache
+from pathlib import Path
+
+from labkit import records
+from labkit.course import blanks, findings, sandbox
+from labkit.course.judge import Verdict, judge
+from labkit.settings import LabError
+
+
+def grade(course: Path, command: list[str] | None = None, workers: int | None = None, progress=None) -> list[dict]:
+    """Grade every collected submission of the class folder ``course``, several at a time; the results,
+    by student. ``command`` starts a sandbox (default: bubblewrap); ``progress`` is called with each
+    result as it comes. Raises ``LabError`` if nothing was collected or no sandbox can start."""
+    folders = sorted(path.parent for path in (course / "collected").glob("*/submission.json"))
+    if not folders:
+        raise LabError(f"{course / 'collected'} holds no submissions: run labkit collect first.")
+    command, materials = command or sandbox.bubblewrap(), hidden_materials(hidden_seed(course))
+    results = []
+    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+        waiting = [pool.submit(graded, folder, course / "graded", materials, command) for folder in folders]
+        try:
+            for future in as_completed(waiting):
+                results.append(future.result())
+                if progress:
+                    progress(results[-1])
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return sorted(results, key=lambda result: result["student"])
+
+
+def hidden_seed(course: Path) -> str:
+    """The seed of this class's hidden inputs, drawn when it is first needed."""
+    file = course / "hidden_seed"
+    if not file.exists():
+        records.write_text(file, secrets.token_hex(16) + "\n")
+        file.chmod(0o600)
+    return file.read_text(encoding="utf-8").strip()
+
+
+def hidden_materials(seed: str) -> dict[str, dict]:
+    return {name: blanks.material(name, f"hidden {seed}") for name in blanks.BLANKS}
+
+
+def graded(folder: Path, out: Path, materials: dict[str, dict], command: list[str]) -> dict:
+    """The result of one submission, kept as ``out/<student>.json``."""
+    content = (folder / "submission.json").read_bytes()
+    submission = json.loads(content)
+    work = hashlib.sha256(content + _digest(folder) + json.dumps(materials).encode()).hexdigest()
+    target = out / f"{folder.name}.json"
+    if target.exists() and (before := json.loads(target.read_text(encoding="utf-8")))["work"] == work:
+        return before
+    verdicts, notes = ({}, []) if submission["refused"] else mark(submission, materials, command)
+    result = {
+        "student": submission["student"],
+        "submission": hashlib.sha256(content).hexdigest(),
+        "work": work,
+        "refused": submission["refused"],
+        "blanks": {
+            name: {"points": found.points, "of": found.of, "sentences": list(found.sentences)}
+            for name, found in verdicts.items()
+        },
+        "points": None if submission["refused"] else sum(found.points for found in verdicts.values()),
+        "of": sum(material["points"] for material in materials.values()),
+        "notes": [*submission["notes"], *notes],
+        "findings": [] if submission["refused"] else findings.findings(folder / "records"),
+    }
+    records.write_text(target, json.dumps(result, ensure_ascii=False, indent=1) + "\n")
+    return result
+
+
+def _digest(folder: Path) -> bytes:
+    digest = hashlib.sha256()
+    for path in sorted((folder / "records").glob("*/record.json")):
+        digest.update(path.parent.name.encode() + path.read_bytes())
+    return digest.digest()
+
+
+def mark(submission: dict, materials: dict[str, dict], command: list[str]) -> tuple[dict[str, Verdict], list[str]]:
+    """The verdict on every blank, and what the TA should know of how its code behaved."""
+    found = {name: blank["source"] for name, blank in submission["blanks"].items() if blank["source"]}
+    jobs = {name: _job(materials[name], submission, source) for name, source in found.items()}
+    outcomes = sandbox.run(jobs, command) if jobs else {}
+    verdicts, notes = {}, []
+    for name, material in materials.items():
+        if name not in outcomes:
+            verdicts[name] = Verdict(name, 0, material["points"], ("This blank is not in the submission.",), (), True)
+            continue
+        outcome = outcomes[name]
+        if outcome.end != "done":
+            sentence = f"The code was stopped: {outcome.end}."
+            verdicts[name] = Verdict(name, 0, material["points"], (sentence,))
+            notes.append(f"{material['title']}: {outcome.end}.")
+            continue
+        verdicts[name] = judge(material, _plain(outcome.observed))
+    return verdicts, notes
+
+
+def _job(material: dict, submission: dict, source: str) -> dict:
+    """What the sandbox gets to know of a blank: code and arguments, no expected value."""
+    return {
+        "sources": [*submission["code"].get(material["notebook"], []), source],
+        "functions": {
+            function: {"watched": part["watched"], "arguments": [case["arguments"] for case in part["cases"]]}
+            for function, part in material["functions"].items()
+        },
+    }
+
+
+def _plain(observed: dict) -> dict[str, list[dict]]:
+    """The observations without any text that the student's code chose: an exception's message or name
+    could carry the hidden inputs into the feedback."""
+    return {
+        function: [
+            {"raised": item["raised"] if item["raised"] in _exceptions() else "an exception of its own"}
+            if isinstance(item, dict) and isinstance(item.get("raised"), str)
+            else item
+            for item in (items if isinstance(items, list) else [])
+        ]
+        for function, items in observed.items()
+    }
+
+
+@cache
+def _exceptions() -> set[str]:
+    names = {name for name, value in vars(builtins).items() if isinstance(value, type) and issubclass(value, Exception)}
+    return names | {"SystemExit", "no CUDA device"}

@@ -1,0 +1,117 @@
+"""The one process that runs inside the sandbox: started as a script, with ``probe.py`` beside it.
+
+It reads a job, imports torch once, and forks a child for each blank, so that a blank that hangs,
+crashes or eats its memory costs only itself. Arguments go in, observations come out, as JSON; what
+they are worth is decided outside, by somebody who never ran the student's code.
+
+Job: ``{"seconds", "megabytes", "blanks": {name: {"sources": [...], "functions": {function:
+{"watched": [...], "arguments": [one list a case]}}}}}``. One line of JSON a blank comes back:
+``{"blank", "end", "observed"}``, where ``end`` is ``"done"`` or says what happened instead.
+"""
+
+import json
+import os
+import resource
+import select
+import signal
+import sys
+import time
+
+LONGEST_ANSWER = 2**20  # bytes
+
+
+def main() -> None:
+    job = json.loads(sys.stdin.buffer.read())
+    import probe
+    import torch
+
+    torch.set_num_threads(1)
+    probe.functions_in(["import numpy as np\ndef f(): return np"], ["f"])  # imports numpy before the forks
+    torch.nn.BatchNorm2d(1)(torch.zeros(2, 1, 1, 1)).sum().backward()  # autograd's start-up, likewise
+    _hide()
+    say = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    for name, work in job["blanks"].items():
+        end, answer = in_a_child(lambda work=work: examine(probe, work), job["seconds"], job["megabytes"] * 2**20)
+        print(json.dumps({"blank": name, "end": end, "observed": answer}), file=say, flush=True)
+
+
+def examine(probe, work: dict) -> dict:
+    functions = probe.functions_in(work["sources"], list(work["functions"]))
+    return {
+        name: [probe.observe(functions[name], arguments, part["watched"]) for arguments in part["arguments"]]
+        for name, part in work["functions"].items()
+    }
+
+
+def in_a_child(work, seconds: float, memory: int) -> tuple[str, str]:
+    """Run ``work`` in a child process: how it ended, and what it said, as text that nobody has read yet."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.close(reader)
+            _confine(writer, seconds, memory)
+            answer = json.dumps(work()).encode()
+            while answer:
+                answer = answer[os.write(writer, answer) :]
+        finally:
+            os._exit(0)
+    os.close(writer)
+    answer, deadline, end = b"", time.monotonic() + seconds, "done"
+    while True:
+        if not select.select([reader], [], [], max(0, deadline - time.monotonic()))[0]:
+            end = f"it did not end within {seconds:g} seconds"
+            break
+        part = os.read(reader, 65536)
+        answer += part
+        if not part:
+            break
+        if len(answer) > LONGEST_ANSWER:
+            end = "it answered with more than can be read"
+            break
+    os.close(reader)
+    os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    if end == "done" and not answer:
+        number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+        killed = number not in (0, signal.SIGKILL)
+        end = f"it was killed by {signal.Signals(number).name}" if killed else "it ended its process without an answer"
+    return end, answer[:LONGEST_ANSWER].decode("utf-8", "replace") if end == "done" else ""
+
+
+def _confine(writer: int, seconds: float, memory: int) -> None:
+    """Nothing but the answer's pipe is open; no files are written, no processes or threads started."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(nowhere, standard)
+    os.closerange(3, writer)
+    os.closerange(writer + 1, 1024)
+    limits = {
+        resource.RLIMIT_AS: _address_space() + memory,
+        resource.RLIMIT_CPU: int(seconds) + 1,
+        resource.RLIMIT_NPROC: 0,
+        resource.RLIMIT_FSIZE: 0,
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_NOFILE: 64,
+    }
+    for limit, value in limits.items():
+        resource.setrlimit(limit, (value, value))
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+
+def _address_space() -> int:
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[0]) * resource.getpagesize()
+
+
+def _hide() -> None:
+    """Children run as the same user: keep them from reading or tracing this process."""
+    import ctypes
+
+    pr_set_dumpable = 4
+    ctypes.CDLL(None).prctl(pr_set_dumpable, 0, 0, 0, 0)
+
+
+if __name__ == "__main__":
+    sys.path[:0] = [os.path.dirname(os.path.abspath(__file__)), *sys.argv[1:]]
+    main()

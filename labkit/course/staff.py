@@ -1,0 +1,91 @@
+"""What instructors and teaching assistants type: release, collect, grade, formgrader, export, feedback."""
+
+import sys
+from pathlib import Path
+
+from tqdm.std import tqdm
+
+from labkit.course import edition
+
+
+def add_commands(commands) -> None:
+    out = commands.add_parser("release", help="write the student edition: a folder for a public repository, and a zip")
+    out.add_argument("--repo", default="", metavar="OWNER/NAME", help="where students find it (Colab badges, set-up)")
+    out.add_argument("--ref", default="main", metavar="TAG", help="tag or branch that they use (default: main)")
+    out.add_argument("--out", type=Path, default=Path("build/pruning-lab"), help="default: build/pruning-lab")
+    out.set_defaults(command=release)
+
+    collect_ = commands.add_parser("collect", help="read and repair the archives of a learning-management export")
+    collect_.add_argument("folder", type=Path, help="the export")
+    collect_.set_defaults(command=collect)
+
+    grade_ = commands.add_parser("grade", help="mark the blanks in the sandbox and fill the gradebook")
+    grade_.add_argument("--container", metavar="IMAGE", help="a container instead of bubblewrap (podman or docker)")
+    grade_.add_argument("--workers", type=int, help="submissions at a time (default: one a core)")
+    grade_.set_defaults(command=grade)
+
+    formgrader = commands.add_parser("formgrader", help="open the gradebook in a browser, to grade by eye")
+    formgrader.set_defaults(command=open_formgrader)
+
+    export_ = commands.add_parser("export", help="write all points to a CSV file")
+    export_.add_argument("csv", type=Path, nargs="?", help="default: grades.csv in the class folder")
+    export_.set_defaults(command=export)
+
+    feedback_ = commands.add_parser("feedback", help="write a feedback page for each notebook of each student")
+    feedback_.set_defaults(command=feedback)
+
+    for command in (collect_, grade_, formgrader, export_, feedback_):
+        command.add_argument("--course", type=Path, default=Path("grading"), help="the class folder (default: grading)")
+
+
+def release(options) -> None:
+    from labkit.course import release
+
+    archive = release.release(options.out, options.repo, options.ref)
+    print(f"student edition in {options.out} and {archive} ({archive.stat().st_size / 1e6:.1f} MB)")
+    if not options.repo:
+        print("without Colab badges and set-up cell: give --repo OWNER/NAME --ref TAG for those")
+
+
+def collect(options) -> None:
+    from labkit.course.collect import collect
+
+    found = collect(options.folder, options.course, edition.current())
+    noted, refused = (sum(bool(s[key]) for s in found) for key in ("notes", "refused"))
+    print(
+        f"{len(found)} submissions, {noted} with notes, {refused} refused: {options.course / 'collected' / 'notes.md'}"
+    )
+
+
+def grade(options) -> None:
+    from labkit.course import gradebook, sandbox
+    from labkit.course.grade import grade
+
+    command = sandbox.container(options.container) if options.container else None
+    with tqdm(unit="submission", file=sys.stdout, leave=False) as bar:
+        results = grade(options.course, command, options.workers, progress=lambda result: bar.update())
+    gradebook.fill(options.course)
+    marked = [result["points"] for result in results if result["points"] is not None]
+    mean = f", {sum(marked) / len(marked):.1f} of {results[0]['of']} code points on average" if marked else ""
+    print(f"{len(marked)} submissions marked{mean}; {len(results) - len(marked)} refused, for you to look at")
+
+
+def open_formgrader(options) -> None:
+    from labkit.course import gradebook
+
+    gradebook.open_formgrader(options.course)
+
+
+def export(options) -> None:
+    from labkit.course import gradebook
+
+    csv = options.csv or options.course / "grades.csv"
+    gradebook.export(options.course, csv)
+    print(f"grades in {csv}")
+
+
+def feedback(options) -> None:
+    from labkit.course import gradebook
+
+    gradebook.feedback(options.course)
+    print(f"feedback pages in {options.course / 'feedback'}")
