@@ -98,14 +98,17 @@ def mark(submission: dict, materials: dict[str, dict], command: list[str]) -> tu
         if name not in outcomes:
             verdicts[name] = Verdict(name, 0, material["points"], ("This blank is not in the submission.",), (), True)
             continue
-        outcome = outcomes[name]
-        if outcome.end != "done":
-            sentence = f"The code was stopped: {outcome.end}."
-            verdicts[name] = Verdict(name, 0, material["points"], (sentence,))
-            notes.append(f"{material['title']}: {outcome.end}.")
-            continue
-        verdicts[name] = judge(material, _plain(outcome.observed))
+        verdicts[name] = verdict_of(material, outcomes[name])
+        if outcomes[name].end != sandbox.DONE:
+            notes.append(f"{material['title']}: {outcomes[name].end}.")
     return verdicts, notes
+
+
+def verdict_of(material: dict, outcome: sandbox.Outcome) -> Verdict:
+    """The verdict on what came out of the sandbox for one blank."""
+    if outcome.end != sandbox.DONE:
+        return Verdict(material["name"], 0, material["points"], (f"The code was stopped: {outcome.end}.",))
+    return judge(material, _plain(outcome.observed))
 
 
 def _job(material: dict, submission: dict, source: str) -> dict:

@@ -83,6 +83,8 @@ def _raised(error: BaseException) -> dict:
     except Exception:
         message = ""
     name = "no CUDA device" if "CUDA" in message or "NVIDIA" in message else type(error).__name__[:60]
+    if name == "NotImplementedError" and message:  # torch's own: only a bare one marks an empty blank
+        name = "RuntimeError"
     return {"raised": name, "message": message}
 
 

@@ -20,6 +20,7 @@ from labkit.settings import LabError
 
 NOBODY = "65534"
 SECONDS, MEGABYTES = 5, 1024  # for one blank
+DONE = "done"
 START = 120  # seconds to import torch, on a busy machine
 INSIDE = (Path(inmate.__file__), Path(inmate.__file__).with_name("probe.py"))
 
@@ -73,7 +74,7 @@ def _read(line: str) -> tuple[str | None, Outcome]:
     """A line from the sandbox. It may have been forged: only its shape is believed."""
     try:
         said = json.loads(line)
-        observed = json.loads(said["observed"]) if said["end"] == "done" else {}
+        observed = json.loads(said["observed"]) if said["end"] == DONE else {}
         if not isinstance(observed, dict):
             raise ValueError
         return said["blank"], Outcome(str(said["end"])[:100], observed)
