@@ -1,5 +1,5 @@
 """``make bench``: labkit's training step against the plain loop and against the machine's own limit;
-surgery; latency of dense and thin networks. Paired in one run, medians; a JSON beside the table."""
+surgery; latency of dense and thin networks; grading against nbgrader's. Paired in one run, medians; a JSON beside the table."""
 
 import argparse
 import json
@@ -9,6 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
+import grading
 import plain_loop
 import torch
 
@@ -22,6 +23,7 @@ TARGETS = {  # what is held, as (figure, bound, True if at least)
     "full width: times the plain loop": (2.0, True),
     "full width: of the matrix-product limit": (0.65, True),
     "surgery of VGG-19, seconds": (1.0, False),
+    "grading: submissions a minute": (30, True),
 }
 
 
@@ -123,10 +125,12 @@ def main() -> None:
     full["of_limit"] = full["labkit_images_per_second"] * gflop_per_image / limit
     quarter = training_ratio(0.25, rounds=3, count=12, device=device)
     other = surgery_and_latency(device)
+    graded = grading.ratio()
     figures = {
         "full width: times the plain loop": full["ratio"],
         "full width: of the matrix-product limit": full["of_limit"],
         "surgery of VGG-19, seconds": other["surgery_seconds"],
+        "grading: submissions a minute": graded["labkit_submissions_per_minute"],
     }
 
     precision = str(fast).removeprefix("torch.")
@@ -148,9 +152,13 @@ def main() -> None:
         print("no half precision in hardware here: the two targets of full width do not apply")
     for name, row in other["latency"].items():
         print(f"latency, {name}: {row['median']:.2f} ms, {row['subnormals']} subnormal weights")
+    print(
+        f"grading: nbgrader autograde {graded['nbgrader_submissions_per_minute']:.0f} submissions a minute, "
+        f"labkit {graded['labkit_submissions_per_minute']:.0f}, ratio {graded['ratio']:.1f}"
+    )
     print(f"{time.perf_counter() - started:.0f} s in all")
     products = {precision: limit, "float32": float32_limit}
-    content = {"matrix_product_gflops": products, "full": full, "quarter": quarter, **other}
+    content = {"matrix_product_gflops": products, "full": full, "quarter": quarter, "grading": graded, **other}
     records.write_text(options.out, json.dumps(content | {"versions": records.versions()}, indent=1) + "\n")
 
 

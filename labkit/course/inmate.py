@@ -115,3 +115,4 @@ def _hide() -> None:
 if __name__ == "__main__":
     sys.path[:0] = [os.path.dirname(os.path.abspath(__file__)), *sys.argv[1:]]
     main()
+    os._exit(0)  # taking torch down in order would cost a third of a submission's time

@@ -31,7 +31,7 @@ def add_commands(commands) -> None:
     export_.add_argument("csv", type=Path, nargs="?", help="default: grades.csv in the class folder")
     export_.set_defaults(command=export)
 
-    feedback_ = commands.add_parser("feedback", help="write a feedback page for each notebook of each student")
+    feedback_ = commands.add_parser("feedback", help="write a feedback page for each student")
     feedback_.set_defaults(command=feedback)
 
     for command in (collect_, grade_, formgrader, export_, feedback_):
@@ -64,7 +64,8 @@ def grade(options) -> None:
     command = sandbox.container(options.container) if options.container else None
     with tqdm(unit="submission", file=sys.stdout, leave=False) as bar:
         results = grade(options.course, command, options.workers, progress=lambda result: bar.update())
-    gradebook.fill(options.course)
+    for change in gradebook.fill(options.course):
+        print(change)
     marked = [result["points"] for result in results if result["points"] is not None]
     mean = f", {sum(marked) / len(marked):.1f} of {results[0]['of']} code points on average" if marked else ""
     print(f"{len(marked)} submissions marked{mean}; {len(results) - len(marked)} refused, for you to look at")

@@ -1,0 +1,92 @@
+"""Submissions a minute for the seven blanks: labkit's sandbox against ``nbgrader autograde``, in turn.
+
+Both get the same students and the same code: imports, blanks and checks, none of the lab's trainings.
+nbgrader executes a notebook for each student; labkit starts a sandbox for each.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import nbformat
+
+from labkit.course import blanks, grade
+
+IMPORTS = "import torch\nfrom torch import nn\n\nfrom labkit.course import check, ready"
+
+
+def notebook() -> nbformat.NotebookNode:
+    """All blanks, answered, each with its check, as nbgrader expects them."""
+    cells = [nbformat.v4.new_code_cell(IMPORTS)]
+    for name, blank in blanks.BLANKS.items():
+        code = nbformat.v4.new_code_cell(blanks.solution(name), id=f"blank-{name}")
+        code.metadata["nbgrader"] = _metadata(f"blank-{name}", solution=True)
+        check = nbformat.v4.new_code_cell(f"assert ready({', '.join(blank.functions)})", id=f"check-{name}")
+        check.metadata["nbgrader"] = _metadata(f"check-{name}", grade=True, locked=True, points=blank.points)
+        cells += [code, check]
+    return nbformat.v4.new_notebook(
+        cells=cells, metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+    )
+
+
+def _metadata(name: str, **facts) -> dict:
+    return {
+        "grade_id": name,
+        "schema_version": 3,
+        "grade": False,
+        "solution": False,
+        "locked": False,
+        "task": False,
+    } | facts
+
+
+def labkit_seconds(folder: Path, students: list[str]) -> float:
+    found = {name: {"source": blanks.solution(name), "found": "id"} for name in blanks.BLANKS}
+    for student in students:
+        (folder / "collected" / student).mkdir(parents=True)
+        content = {"student": student, "refused": None, "notes": [], "code": {}, "blanks": found}
+        (folder / "collected" / student / "submission.json").write_text(json.dumps(content))
+    started = time.perf_counter()
+    results = grade.grade(folder)
+    assert [result["points"] for result in results] == [35] * len(students)
+    return time.perf_counter() - started
+
+
+def nbgrader_seconds(folder: Path, students: list[str]) -> float:
+    for path in (folder / "source" / "lab1", *(folder / "submitted" / student / "lab1" for student in students)):
+        path.mkdir(parents=True)
+        nbformat.write(notebook(), path / "blanks.ipynb")
+    _nbgrader(folder, "generate_assignment", "lab1")
+    started = time.perf_counter()
+    _nbgrader(folder, "autograde", "lab1", "--create")
+    assert len(list((folder / "autograded").glob("*/lab1/blanks.ipynb"))) == len(students)
+    return time.perf_counter() - started
+
+
+def _nbgrader(folder: Path, *words: str) -> None:
+    beside = Path(sys.executable).parent  # nbgrader starts alembic by its name
+    environment = os.environ | {"PATH": f"{beside}{os.pathsep}{os.environ['PATH']}"}
+    command = [sys.executable, "-m", "nbgrader", *words, f"--course-dir={folder}"]
+    subprocess.run(command, check=True, capture_output=True, cwd=folder, env=environment)
+
+
+def ratio(rounds: int = 3, students: int = 6) -> dict:
+    """Submissions a minute of both, and the ratio of the seconds, round by round; medians."""
+    names, pairs = [f"student{number}" for number in range(students)], []
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory() as ours, tempfile.TemporaryDirectory() as theirs:
+            pairs.append((nbgrader_seconds(Path(theirs), names), labkit_seconds(Path(ours), names)))
+    return {
+        "nbgrader_submissions_per_minute": 60 * students / statistics.median(pair[0] for pair in pairs),
+        "labkit_submissions_per_minute": 60 * students / statistics.median(pair[1] for pair in pairs),
+        "ratio": statistics.median(theirs / ours for theirs, ours in pairs),
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(ratio(rounds=1), indent=1))

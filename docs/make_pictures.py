@@ -1,0 +1,126 @@
+"""Takes the pictures of docs/ta.md: a made-up class in nbgrader's formgrader, in a real browser.
+
+    python docs/make_pictures.py
+
+The class is made of the complete notebooks with their outputs, declared mistakes for blanks, and the
+reference runs as records; points, sentences and findings are computed from them as for any class.
+"""
+
+import hashlib
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import nbformat
+from PIL import Image
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "tests"))
+
+import browser  # noqa: E402
+
+from labkit import settings  # noqa: E402
+from labkit.course import blanks, findings, gradebook, release  # noqa: E402
+from labkit.course.judge import judge  # noqa: E402
+
+# Which declared mistake of a blank's first function a student made; what is not named is right.
+CLASS = {
+    "ab1234": {"subgradient": 4},
+    "cd2345": {},
+    "ef3456": {"penalty": 0, "kept-channels": 0},
+    "gh4567": {"linear-bias": 0, "subgradient": 2},
+    "ij5678": None,  # not graded yet
+}
+
+
+def make_class(course: Path) -> None:
+    """``collected/`` and ``graded/`` of ``CLASS``."""
+    materials = {name: blanks.material(name, blanks.VISIBLE_SEED) for name in blanks.BLANKS}
+    found = findings.findings(settings.REFERENCE / "quick-shapes-seed0")
+    for student, mistakes in CLASS.items():
+        folder = course / "collected" / student
+        (folder / "notebooks").mkdir(parents=True)
+        for name, notebook in release.complete_notebooks().items():
+            for cell in notebook.cells:
+                cell.source = answer(cell, mistakes or {})
+            nbformat.write(notebook, folder / "notebooks" / f"{name}.ipynb")
+        submission = {"student": student, "sha256": student, "refused": None, "notes": []}
+        content = json.dumps(submission).encode()
+        (folder / "submission.json").write_bytes(content)
+        if mistakes is not None:
+            verdicts = {name: verdict(material, mistakes.get(name)) for name, material in materials.items()}
+            result = {
+                "submission": hashlib.sha256(content).hexdigest(),
+                "refused": None,
+                "blanks": {name: {"points": v.points, "sentences": v.sentences} for name, v in verdicts.items()},
+                "findings": [finding for finding in found if finding["well"] or student == "ab1234"],
+            }
+            (course / "graded").mkdir(exist_ok=True)
+            (course / "graded" / f"{student}.json").write_text(json.dumps(result), encoding="utf-8")
+
+
+def answer(cell, mistakes: dict) -> str:
+    """A complete cell's source without the solution's marks, or with a declared mistake in its place."""
+    mistake = mistakes.get(cell.id.removeprefix("blank-")) if cell.id.startswith("blank-") else None
+    if mistake is None:
+        return "\n".join(line for line in cell.source.splitlines() if "### BEGIN" not in line and "### END" not in line)
+    body = blanks.BLANKS[cell.id.removeprefix("blank-")].mistakes[mistake].body
+    return release.REGION.sub(lambda region: "\n".join(region[1] + line for line in body.splitlines()), cell.source, 1)
+
+
+def verdict(material: dict, mistake: int | None):
+    """The verdict on a blank that is right, or has this mistake in its first function."""
+    parts = material["functions"]
+    observed = {name: [case["expected"] for case in part["cases"]] for name, part in parts.items()}
+    if mistake is not None:
+        first = next(iter(parts))
+        observed[first] = parts[first]["mistakes"][mistake]["observed"]
+    return judge(material, observed)
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        course, scratch = Path(scratch) / "grading", Path(scratch)
+        make_class(course)
+        gradebook.fill(course)
+        with browser.formgrader(course, scratch) as address, browser.chromium(scratch / "chromium") as page:
+            take(page, address, scratch)
+
+
+def take(page, address, scratch: Path) -> None:
+    """Go through formgrader as a TA does, and save the pictures."""
+    page.get(address(f"/formgrader/manage_submissions/{gradebook.ASSIGNMENT}"))
+    browser.until(page, "models && models.loaded")
+    save(page, scratch, "submissions", 500)
+
+    page.get(address(f"/formgrader/gradebook/{gradebook.ASSIGNMENT}/03_channel_pruning"))
+    browser.until(page, "models && models.loaded")
+    page.execute_script("toggleAllNames()")
+    save(page, scratch, "notebook", 500)
+
+    browser.open_submission(page, address, "01_sparsity_training", "ab1234")
+    save(page, scratch, "blank", 580, "blank-subgradient")
+
+    browser.open_submission(page, address, "03_channel_pruning", "ab1234")
+    browser.enter(page, "manual-prune-50", "4.5")
+    browser.enter(page, "manual-prune-50-comment", "Right. Say on which images the accuracy was measured.")
+    save(page, scratch, "manual", 900, "manual-prune-50")
+
+
+def save(page, scratch: Path, name: str, height: int, first: str | None = None) -> None:
+    """Save a window of 1200 x ``height`` pixels, scrolled so that the cell ``first`` is near its top."""
+    page.set_window_size(1200, height + page.execute_script("return window.outerHeight - window.innerHeight"))
+    if first:
+        top = f"$('#{first}-comment').parents('.nbgrader_cell').offset().top"
+        page.execute_script(f"document.activeElement.blur(); $('html, body').stop().scrollTop({top} - 130)")
+        page.execute_script("$('.save-icon, .help').stop(true).hide()")
+    file = HERE / "pictures" / f"{name}.png"
+    page.save_screenshot(str(scratch / file.name))
+    image = Image.open(scratch / file.name).convert("RGB").quantize(128, dither=Image.Dither.NONE)
+    image.save(file, optimize=True)
+    print(f"{file}: {image.width} x {image.height}, {file.stat().st_size / 1000:.0f} kB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,396 @@
+"""From a learning-management export to one folder a student, in one form, whatever was handed in.
+
+``CLASS/collected/<student>/`` holds the repaired notebooks, the records, the report and
+``submission.json``; ``CLASS/collected/notes.md`` says what had to be guessed, by student.
+"""
+
+import hashlib
+import json
+import re
+import shutil
+import tempfile
+import unicodedata
+import zipfile
+from collections.abc import Callable
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import BinaryIO
+
+import nbformat
+
+from labkit import records
+from labkit.course import archives
+from labkit.course.archives import Member, Unreadable, listed, shown
+from labkit.course.edition import Edition
+from labkit.course.release import released_notebooks
+from labkit.course.repair import repair
+from labkit.settings import LabError
+
+MOST_RECORD, MOST_UPLOAD = 5_000_000, 1_000_000_000
+NUMBER = re.compile(r" ?\((\d{1,6})\)$|-(\d{1,6})$")
+CANVAS = re.compile(r"([^_/]+)(?:_LATE)?_(\d+)_\d+_")
+MOODLE = re.compile(r"([^/]+_\d+)_assignsubmission_")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file of the export: its path there, a number that grows with the time it was written, and how to open it."""
+
+    path: str
+    written: float
+    opened: Callable[[], AbstractContextManager[BinaryIO]]
+
+    @property
+    def parts(self) -> list[str]:
+        return self.path.split("/")
+
+    @property
+    def stem(self) -> str:
+        """Its name without its ending and without what Canvas puts before it."""
+        name = CANVAS.sub("", self.parts[-1], count=1)
+        ends = (*archives.ARCHIVES, ".ipynb")
+        return next((name[: -len(end)] for end in ends if name.lower().endswith(end)), name)
+
+
+@dataclass(frozen=True)
+class Upload:
+    """What one person uploaded: an archive, or loose files. ``owner`` is who, as far as the export says."""
+
+    owner: str
+    archive: Entry | None
+    loose: tuple[Entry, ...]
+    path: str
+
+    @property
+    def name(self) -> str:
+        return self.archive.stem if self.archive else self.loose[0].stem
+
+    @property
+    def number(self) -> int:
+        """The 2 of ``name (2).zip`` and ``name-2.zip``."""
+        found = NUMBER.search(self.name)
+        return int(found[1] or found[2]) if found else 0
+
+    @property
+    def written(self) -> float:
+        return max(entry.written for entry in (self.archive, *self.loose) if entry)
+
+
+@dataclass(frozen=True)
+class Handin:
+    """What an upload holds. ``made`` is the receipt's time in seconds; ``refused`` why it was not read."""
+
+    upload: Upload
+    student: str
+    sha256: str
+    notes: tuple[str, ...]
+    made: float | None = None
+    refused: str | None = None
+    members: tuple[Member, ...] = ()
+
+
+def collect(export: Path, course: Path, edition: Edition) -> list[dict]:
+    """Write ``course/collected`` from ``export``, a folder or a zip; what ``submission.json`` holds, by
+    student. The same export gives the same bytes; students of earlier exports stay. Raises ``LabError``
+    where there is no hand-in."""
+    uploads = uploads_of(*entries_of(Path(export).resolve(), Path(course).resolve()))
+    if not uploads:
+        raise LabError(f"{export} holds no archive and no notebook: give the folder of the export.")
+    by_student: dict[str, list[Handin]] = {}
+    for upload in uploads:  # one at a time in memory
+        handin = replace(read(upload, edition), members=())
+        by_student.setdefault(handin.student.casefold(), []).append(handin)
+    folder, released, submissions = Path(course) / "collected", released_notebooks(edition), []
+    for _, handins in sorted(by_student.items()):
+        handin, notes = latest(handins)
+        submission, files = submitted(read(handin.upload, edition), notes, released)
+        mirror(folder / handin.student, files | {"submission.json": as_json(submission)})
+        submissions.append(submission)
+    write_notes(folder)
+    return submissions
+
+
+# The export
+
+
+def entries_of(export: Path, course: Path) -> tuple[list[Entry], str]:
+    """Every file of the export outside ``course``, and what their paths are relative to. A zip that is all
+    there is and holds several hand-ins is looked into."""
+    if not export.exists():
+        raise LabError(f"{export} does not exist: give the folder of the export.")
+    base = export if export.is_dir() else export.parent
+    if export == course:
+        raise LabError(f"{export} is the class folder itself: put the export into a folder of its own.")
+    paths = [path for path in (sorted(export.rglob("*")) if export.is_dir() else [export]) if path.is_file()]
+    if course.is_relative_to(export):
+        paths = [path for path in paths if not path.is_relative_to(course)]
+    named = [(unicodedata.normalize("NFC", path.relative_to(base).as_posix()), path) for path in paths]
+    entries = [
+        Entry(name, path.stat().st_mtime, lambda path=path: open(path, "rb"))
+        for name, path in named
+        if not (path.is_symlink() or archives.is_ignored(name))
+    ]
+    inside = zip_entries(base / dict(named)[entries[0].path]) if len(entries) == 1 else []
+    by_person = any(MOODLE.match(entry.path) or CANVAS.match(entry.path) for entry in inside)
+    own = {entry.parts[0] for entry in unwrapped(inside)} & {"receipt.json", "notebooks"}
+    return (inside, f"{entries[0].path}/") if not own and (by_person or len(uploads_of(inside)) > 1) else (entries, "")
+
+
+def zip_entries(path: Path) -> list[Entry]:
+    """The files in a zip of the export, to be read one by one; none where it is no zip."""
+
+    @contextmanager
+    def opened(info):
+        if info.file_size > MOST_UPLOAD:  # zipfile reads no more than that
+            raise Unreadable(f"is larger than {MOST_UPLOAD // 10**6} MB")
+        with zipfile.ZipFile(path) as archive, archive.open(info) as stream, tempfile.TemporaryFile() as file:
+            shutil.copyfileobj(stream, file)
+            file.seek(0)
+            yield file
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            infos = [info for info in archive.infolist() if not info.is_dir()]
+    except archives.DAMAGED:
+        return []
+    names = [unicodedata.normalize("NFC", archives.zip_name(info)).replace("\\", "/") for info in infos]
+    entries = [
+        Entry(name, int("".join(f"{n:02d}" for n in info.date_time)), lambda info=info: opened(info))
+        for name, info in zip(names, infos)
+    ]
+    return [entry for entry in entries if not archives.is_ignored(entry.path)]
+
+
+def unwrapped(entries: list[Entry]) -> list[Entry]:
+    """The entries without folders around the whole class."""
+    while entries and len({entry.parts[0] for entry in entries}) == 1 and not MOODLE.match(entries[0].path):
+        inner = [replace(entry, path="/".join(entry.parts[1:])) for entry in entries]
+        ours = [entry for entry in inner if archives.is_notebook(entry.path) or archives.is_archive(entry.path)]
+        apart = [e.parts[0] for e in ours if len(e.parts) > 1 or archives.is_archive(e.path) or CANVAS.match(e.path)]
+        if len(set(apart)) < 2:
+            break
+        entries = inner
+    return entries
+
+
+def uploads_of(entries: list[Entry], base: str = "") -> list[Upload]:
+    """The hand-ins: each archive, and what lies loose in one folder or under one person's name."""
+    inner = unwrapped(entries)
+    base += entries[0].path.removesuffix(inner[0].path) if entries else ""
+    groups: dict[tuple[str, str], list[Entry]] = {}
+    for entry in inner:
+        top = entry.parts[0]
+        person = (MOODLE.match(entry.path) or CANVAS.match(top)) if len(entry.parts) > 1 else CANVAS.match(top)
+        owner = "_".join(filter(None, person.groups())) if person else top if len(entry.parts) > 1 else ""
+        groups.setdefault((owner, owner or NUMBER.sub("", entry.stem)), []).append(entry)
+    uploads = []
+    for (owner, _), files in sorted(groups.items()):
+        loose = tuple(entry for entry in files if not archives.is_archive(entry.path))
+        pages = tuple(entry for entry in loose if entry.path.lower().endswith(".pdf"))
+        found = [Upload(owner, e, pages, base + e.path) for e in files if archives.is_archive(e.path)]
+        if any(archives.is_notebook(entry.path) for entry in loose):
+            top = loose[0].parts[0] if len(loose[0].parts) > 1 or len(loose) == 1 else owner
+            found.append(Upload(owner, None, loose, base + top))
+        uploads += found
+    return uploads
+
+
+# One hand-in
+
+
+def read(upload: Upload, edition: Edition) -> Handin:
+    """Everything an upload holds, and whose it is. What cannot be read is refused, not raised."""
+    members, notes, refused, digest, budget = [], [], None, hashlib.sha256(), archives.Budget()
+    try:
+        if upload.archive:
+            with upload.archive.opened() as file:
+                while chunk := file.read(archives.CHUNK):
+                    digest.update(chunk)
+                members, notes = archives.read_archive(file)
+        for entry in upload.loose:
+            path = "/".join([*entry.parts[:-1], CANVAS.sub("", entry.parts[-1], count=1)])
+            with entry.opened() as file:
+                heavy = path.lower().endswith(archives.HEAVY)
+                members.append(Member(path) if heavy else budget.member(path, file))
+            if not upload.archive:
+                digest.update(f"{members[-1].sha256} {path}\n".encode())
+    except Unreadable as reason:
+        members, refused = [], f"{shown(upload.path)} {reason}: nothing of it was read; ask for the hand-in again."
+    except archives.DAMAGED as error:
+        reason = f"cannot be opened ({type(error).__name__})"
+        members, refused = [], f"{shown(upload.path)} {reason}: nothing of it was read; ask for the hand-in again."
+    if heavy := [member.path for member in members if member.sha256 is None]:
+        notes = [*notes, f"Weights, data and archives inside the hand-in were left there: {listed(heavy)}."]
+    receipt, said = receipt_of(members)
+    student, guessed = student_of(upload, receipt, edition)
+    notes = guessed if refused else [*guessed, *notes, *said]
+    made = seconds(receipt.get("made"))
+    return Handin(upload, student, digest.hexdigest(), tuple(notes), made, refused, tuple(members))
+
+
+def receipt_of(members: list[Member]) -> tuple[dict, list[str]]:
+    """The receipt, and notes: also on files that are not those that it was written for."""
+    found = sorted((m for m in members if m.name == "receipt.json"), key=lambda m: (m.path.count("/"), m.path))
+    if not found:
+        return {}, ["It holds no receipt.json: it was not made by labkit submit."]
+    try:
+        receipt = archives.plain_json(found[0].data)
+        if not isinstance(receipt, dict) or not isinstance(receipt.get("files"), dict):
+            raise Unreadable("is no receipt")
+    except Unreadable as reason:
+        return {}, [f"{shown(found[0].path)} {reason}."]
+    root, hashes = found[0].path.removesuffix("receipt.json"), {member.path: member.sha256 for member in members}
+    files = {unicodedata.normalize("NFC", root + path): sha256 for path, sha256 in receipt["files"].items()}
+    changed = [path for path, sha256 in files.items() if hashes.get(path, sha256) not in (sha256, None)]
+    gone = [path for path in files if path not in hashes]
+    notes = [f"Changed after the receipt was written: {listed(changed)}."] if changed else []
+    return receipt, notes + ([f"On the receipt, but not there: {listed(gone)}."] if gone else [])
+
+
+def seconds(made) -> float | None:
+    """A receipt's time in seconds since 1970."""
+    try:
+        time = datetime.fromisoformat(made.replace("Z", "+00:00"))
+        return (time if time.tzinfo else time.replace(tzinfo=timezone.utc)).timestamp()
+    except (AttributeError, ValueError, OverflowError):
+        return None
+
+
+def student_of(upload: Upload, receipt: dict, edition: Edition) -> tuple[str, list[str]]:
+    """The student's id, from the upload's name or else the receipt; else a name that is safe as a folder's."""
+
+    def usable(name) -> bool:
+        safe = isinstance(name, str) and re.fullmatch(r"\w[\w.@+-]{0,59}", name) and name.lower() != "notes.md"
+        return bool(safe and re.fullmatch(edition.student, name))
+
+    before, after = map(re.escape, edition.archive.split("{student}"))
+    pattern = re.compile(rf"{before}(?P<student>{edition.student}){after}(?!\w)")
+    names = [NUMBER.sub("", upload.name), upload.name, upload.owner]
+    found = [m["student"] for name in names if (m := (pattern.search if before + after else pattern.fullmatch)(name))]
+    named, told, notes = next(filter(usable, found), None), receipt.get("student"), []
+    told = unicodedata.normalize("NFC", told) if isinstance(told, str) else told
+    if told is not None and not usable(told):
+        notes.append(f"The receipt's student id {shown(str(told))} is none of this class.")
+    elif named and told and named.casefold() != told.casefold():
+        notes.append(f"The name says {shown(named)}, the receipt says {shown(told)}; the name counts.")
+    elif told and not named:
+        notes.append(f"The name {shown(upload.path)} holds no student id; the receipt's is taken.")
+    if named or usable(told):
+        return named or told, notes
+    slug = re.sub(r"\W+", "-", upload.owner or NUMBER.sub("", upload.name)).strip("-_")[:60] or "unnamed"
+    return slug, [*notes, f"No student id was found; the folder is called {shown(slug)} after the upload."]
+
+
+def latest(handins: list[Handin]) -> tuple[Handin, list[str]]:
+    """The hand-in that counts among those of one student: the latest that can be read."""
+    if len(handins) == 1:
+        return handins[0], []
+    readable = [handin for handin in handins if not handin.refused] or handins
+    chosen, reason = max(readable, key=lambda handin: handin.upload.path), "the last by name"
+    for why, key in (
+        ("its receipt is the latest", lambda handin: handin.made),
+        ("its name has the highest number", lambda handin: handin.upload.number),
+        ("it is the newest file", lambda handin: handin.upload.written),
+    ):
+        values = [key(handin) for handin in readable]
+        if None not in values and values.count(max(values)) == 1:
+            chosen, reason = readable[values.index(max(values))], why
+            break
+    if len(readable) == 1:
+        reason = "the only one that can be read"
+    others = [handin.upload.path for handin in handins if handin is not chosen]
+    notes = [f"{len(handins)} hand-ins: {shown(chosen.upload.path)} counts, {reason}; left out: {listed(others)}."]
+    if len(owners := {handin.upload.owner for handin in handins} - {""}) > 1:
+        notes.append(f"They were uploaded by different people: {listed(sorted(owners))}.")
+    return chosen, notes
+
+
+# What is written
+
+
+def submitted(handin: Handin, notes: list[str], released: dict) -> tuple[dict, dict[str, bytes]]:
+    """The content of ``submission.json``, and the files beside it by path."""
+    refused, repaired, kept, said = handin.refused, None, {}, []
+    if not refused:
+        try:
+            repaired = repair(list(handin.members), released)
+            kept, said = attachments(handin.members)
+        except Exception as error:  # one hostile hand-in must not keep the class from being collected
+            refused = f"{shown(handin.upload.path)} could not be repaired ({type(error).__name__}): look at it by hand."
+    if refused:
+        repaired, kept, said = replace(repair([], released), notes=[]), {}, []
+    submission = {
+        "student": handin.student,
+        "archive": handin.upload.path,
+        "sha256": handin.sha256,
+        "refused": refused,
+        "notes": [*notes, *handin.notes, *repaired.notes, *said],
+        "blanks": repaired.blanks,
+        "code": repaired.code,
+        "records": sorted(path.split("/")[1] for path in kept if path.startswith("records/")),
+        "report": "report.pdf" in kept,
+    }
+    texts = {f"notebooks/{name}.ipynb": nbformat.v4.writes(page) + "\n" for name, page in repaired.notebooks.items()}
+    return submission, {path: text.encode("utf-8", "replace") for path, text in texts.items()} | kept
+
+
+def attachments(members: tuple[Member, ...]) -> tuple[dict[str, bytes], list[str]]:
+    """The records and the report among the members, by the path that they get, and notes."""
+    kept, notes = {}, []
+    for member in sorted(members, key=lambda member: (member.path.count("/"), member.path)):
+        if found := re.search(r"(?:^|/)records/([^/]+)/record\.json$", member.path):
+            path = f"records/{found[1]}/record.json"
+            try:
+                if not re.fullmatch(r"\w[\w.+-]{0,99}", found[1]) or path in kept:
+                    raise Unreadable("has a name that no run has, or that occurs twice")
+                if len(member.data) > MOST_RECORD or not isinstance(archives.plain_json(member.data), dict):
+                    raise Unreadable("is no record")
+                kept[path] = member.data
+            except Unreadable as reason:
+                notes.append(f"{shown(member.path)} {reason}; it is left out.")
+    pages = [member for member in members if member.name.lower().endswith(".pdf")]
+    pages = [member for member in pages if member.name == "report.pdf"] or pages
+    if len(pages) > 1 or (pages and pages[0].name != "report.pdf"):
+        notes.append(f"{shown(pages[0].path)} is taken for the report, of {len(pages)} PDF files.")
+    if pages and pages[0].data.startswith(b"%PDF"):
+        kept["report.pdf"] = pages[0].data
+    elif pages:
+        notes.append(f"{shown(pages[0].path)} is no PDF; it is left out.")
+    return kept, notes
+
+
+def as_json(content) -> bytes:
+    return (json.dumps(content, ensure_ascii=False, indent=1) + "\n").encode("utf-8", "replace")
+
+
+def mirror(folder: Path, files: dict[str, bytes]) -> None:
+    """Make ``folder`` hold exactly ``files``; those that are the same already stay untouched."""
+    for path in sorted(folder.rglob("*"), reverse=True):
+        if path.is_dir() and not any(path.iterdir()):
+            path.rmdir()
+        elif not path.is_dir() and path.relative_to(folder).as_posix() not in files:
+            path.unlink()
+    for name, data in files.items():
+        path = folder / name
+        if not (path.is_file() and path.read_bytes() == data):
+            with records.replacing(path) as temporary:
+                temporary.write_bytes(data)
+
+
+def write_notes(folder: Path) -> None:
+    """``notes.md``: a section for each student with notes, refused ones first; the others are counted."""
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*/submission.json"))]
+    noted = sorted((s for s in found if s["refused"] or s["notes"]), key=lambda s: (not s["refused"], s["student"]))
+    refused = sum(bool(submission["refused"]) for submission in noted)
+    lines = [
+        "# Notes on the hand-ins",
+        "",
+        f"{len(found)} hand-ins: {refused} refused, {len(noted) - refused} with notes, "
+        f"{len(found) - len(noted)} without notes.",
+    ]
+    for submission in noted:
+        lines += ["", f"## {submission['student']}{' (refused)' * bool(submission['refused'])}", ""]
+        lines += [f"- {sentence}" for sentence in filter(None, [submission["refused"], *submission["notes"]])]
+    records.write_text(folder / "notes.md", "\n".join(lines) + "\n")

@@ -1,0 +1,153 @@
+"""A class of generated students, from a folder of zips to a CSV, with the marks that each deserves.
+
+``python tests/class_of.py 100`` prints how long each command took, the marks and the TA's list.
+"""
+
+import csv
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import cycle, islice
+from pathlib import Path
+
+import submissions as made
+from test_sandbox import HOSTILE
+
+from labkit import cli
+from labkit.course import edition, release
+
+ALL = 35
+
+
+Archive = Callable[[str], bytes]
+"""A student id -> the archive that this student hands in."""
+
+
+@dataclass(frozen=True)
+class Student:
+    """``points`` for the blanks, None if the archive is refused; ``noted`` must be on the TA's list."""
+
+    archive: str
+    content: bytes
+    name: str
+    points: float | None
+    noted: str = ""
+
+
+def cleared(name: str) -> str:
+    """A student id for a row of the tables: letters and digits only."""
+    return "".join(letter for letter in name.title() if letter.isalnum())[:16]
+
+
+def usual(build) -> Iterator[tuple[str, Archive, float | None, str]]:
+    """Students who did their work, more or less: kind, archive, points, and what is noted."""
+    yield "perfect", build({}), ALL, ""
+    yield "empty", build(made.NOTHING), 0, ""
+    mistakes = {
+        "gamma, not its sign": ({"penalty_gradient": "return lam * gamma"}, 30),
+        "minus at zero": ({"penalty_gradient": "return lam * torch.where(gamma > 0, 1.0, -1.0)"}, 33),
+        "squeeze": ({"kept_channels": "return mask.nonzero().squeeze()"}, 33),
+        "scale, no shift": ({"copy_batchnorm_affine": "thin_norm.weight.data.copy_(norm.weight.data[kept])"}, 32),
+        "rows": ({"copy_linear_weight": "thin_linear.weight.data = linear.weight.data[kept]"}, 30),
+        "a view": ({"copy_linear_bias": "thin_linear.bias.data = linear.bias.data"}, 33),
+        "one of two": ({"lambda_for": None}, 33),
+        "three things": (
+            {"kept_channels": None, "sparsity_penalty": "return lam", "copy_linear_bias": "pass"},
+            ALL - 5 - 3 - 5,
+        ),
+        "does not parse": ({"penalty_gradient": "return lam *"}, 30),
+    }
+    for kind, (bodies, points) in mistakes.items():
+        yield kind, build(bodies), points, ""
+    changes = {
+        "edited check": (made.edited_check("penalty"), "check-penalty"),
+        "deleted check": (made.deleted("check-linear-bias"), "check-linear-bias"),
+        "deleted text": (made.deleted("manual-report-problem"), "manual-report-problem"),
+        "a cell twice": (made.duplicated("blank-subgradient"), "penalty_gradient"),
+        "metadata lost": (made.without_metadata, "blank-kept-channels"),
+        "50 MB of output": (made.large_outputs("01-27"), "output"),
+    }
+    for kind, (change, noted) in changes.items():
+        yield kind, build({}, changes=[change]), ALL, noted
+    yield "colab", build({}, changes=[made.colab]), ALL, ""
+    copy = {"notebooks/01_sparsity_training.ipynb": "notebooks/Copy of 01_sparsity_training (1).ipynb"}
+    yield "renamed", build({}, names=copy), ALL, "Copy of 01_sparsity_training (1)"
+    page = {"notebooks/03_channel_pruning.ipynb": b"<html>Sign in to continue</html>"}
+    yield "no notebook", build({}, after=page), 10, "03_channel_pruning"
+
+
+def hostile(build) -> Iterator[tuple[str, Archive, float | None, str]]:
+    for kind in ("never ends, deaf to signals", "ends the process", "fork bomb", "fills the memory", "network",
+                 "an object equal to everything", "kills everything", "changes torch",
+                 "writes a result to every channel", "names its exception after the inputs"):  # fmt: skip
+        body = HOSTILE[kind][0].replace("PORT", "9")
+        yield kind, build({"kept_channels": body}), ALL - 5, ""
+    yield "zip slip", lambda student: made.zipped({"../../escaped.ipynb": b"{}"}), None, "refused"
+    bomb = {"notebooks/01_sparsity_training.ipynb": bytes(300 * 2**20)}
+    yield "zip bomb", lambda student: made.zipped(bomb), None, "refused"
+
+
+def students(count: int | None = None) -> list[Student]:
+    """Every row once; then, up to ``count``, more of those who did their work."""
+    notebooks, course = release.released_notebooks(), edition.current()
+
+    def build(bodies: dict, **options) -> Archive:
+        return lambda student: made.submission(student, bodies, notebooks, **options)
+
+    rows = [*usual(build), *hostile(build)]
+    more = cycle(row for row in rows if row[0] not in ("50 MB of output", "zip bomb", "never ends, deaf to signals"))
+    rows = [*rows, *islice(more, max(0, (count or 0) - len(rows)))]
+    found = []
+    for number, (kind, archive, points, noted) in enumerate(rows, 1):
+        name = f"s{number:03d}{cleared(kind)}"[:16]
+        found.append(Student(course.archive_name(name), archive(name), name, points, noted))
+    return found
+
+
+def export_folder(folder: Path, people: list[Student]) -> None:
+    """As a learning-management system leaves it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for person in people:
+        (folder / person.archive).write_bytes(person.content)
+
+
+def command(*words: str) -> float:
+    """Run ``labkit`` with these words; how many seconds it took."""
+    started = time.perf_counter()
+    assert cli.main(list(words)) == 0, words
+    return time.perf_counter() - started
+
+
+def marks(csv_file: Path) -> dict[str, dict[str, str]]:
+    with open(csv_file, encoding="utf-8-sig", newline="") as file:
+        return {row["Student ID"]: row for row in csv.DictReader(file)}
+
+
+def graded(course: Path) -> dict[str, dict]:
+    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in (course / "graded").glob("*.json")}
+
+
+def main(count: int) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        export, course = Path(scratch, "export"), Path(scratch, "class")
+        people = students(count)
+        export_folder(export, people)
+        seconds = {
+            words[0]: command(*words, f"--course={course}")
+            for words in (("collect", str(export)), ("grade",), ("export",))
+        }
+        results, rows = graded(course), marks(course / "grades.csv")
+        print((course / "collected" / "notes.md").read_text(encoding="utf-8"))
+        wrong = [person.name for person in people if results[person.name]["points"] != person.points]
+        noted = [person.name for person in people if person.noted not in json.dumps(results[person.name])]
+        print(
+            f"{len(people)} students, {len(rows)} rows in the CSV; wrong marks: {wrong or 'none'}; not noted: {noted or 'none'}"
+        )
+        print(", ".join(f"{name} {value:.0f} s" for name, value in seconds.items()))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

@@ -1,0 +1,73 @@
+"""A class from a folder of zips to a CSV: every mark as expected, every guess on the list."""
+
+import json
+
+import class_of
+import pytest
+from test_sandbox import working
+
+pytestmark = pytest.mark.skipif(working() is not None, reason=str(working()))
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory):
+    """The class folder after collect, grade, export and feedback, and its students."""
+    folder, people = tmp_path_factory.mktemp("course"), class_of.students()
+    class_of.export_folder(folder / "export", people)
+    for words in (("collect", str(folder / "export")), ("grade",), ("export",), ("feedback",)):
+        class_of.command(*words, f"--course={folder / 'class'}")
+    return folder / "class", people
+
+
+def test_every_mark_is_as_expected(course):
+    folder, people = course
+    results = class_of.graded(folder)
+    assert {p.name: results[p.name]["points"] for p in people} == {p.name: p.points for p in people}
+
+
+def test_every_guess_and_repair_is_on_the_list_and_nothing_else(course):
+    folder, people = course
+    results, page = class_of.graded(folder), (folder / "collected" / "notes.md").read_text(encoding="utf-8")
+    for person in people:
+        found = results[person.name]["notes"]
+        if person.noted and person.points is not None:
+            assert any(person.noted in note for note in found) and person.name in page, person.name
+    clean = [p.name for p in people if p.points is not None and not p.noted and "Cell" not in p.name]
+    hostile = {name for name, result in results.items() if any("kept" in n or "Blank 3" in n for n in result["notes"])}
+    assert all(not results[name]["notes"] for name in clean if name not in hostile)
+
+
+def test_the_csv_has_a_row_for_everybody_and_no_zero_by_silence(course):
+    folder, people = course
+    rows = class_of.marks(folder / "grades.csv")
+    assert rows.keys() == {person.name for person in people}
+    for person in people:
+        manual = [value for column, value in rows[person.name].items() if "manual" in column.lower()]
+        assert not any(manual), "nobody has graded these by hand yet"
+
+
+def test_feedback_tells_nothing_that_a_student_smuggled_out(course):
+    folder, people = course
+    smuggler = next(person.name for person in people if "NamesItsExce" in person.name)
+    page = (folder / "feedback" / f"{smuggler}.html").read_text(encoding="utf-8")
+    assert "stops with an exception of its own" in page and "inputs [" not in page
+
+
+def test_grading_again_gives_the_same_marks_and_reuses_the_work(course, capsys):
+    folder, _ = course
+    before = {path: path.read_bytes() for path in (folder / "graded").glob("*.json")}
+    class_of.command("grade", f"--course={folder}")
+    assert before == {path: path.read_bytes() for path in (folder / "graded").glob("*.json")}
+    (folder / "graded" / f"{sorted(before)[0].stem}.json").unlink()
+    class_of.command("grade", f"--course={folder}")
+    assert before == {path: path.read_bytes() for path in (folder / "graded").glob("*.json")}
+
+
+def test_the_hidden_seed_is_drawn_once_and_shown_to_nobody(course):
+    folder, _ = course
+    seed = (folder / "hidden_seed").read_text().strip()
+    assert len(seed) == 32
+    for path in folder.rglob("*"):
+        if path.is_file() and path.name != "hidden_seed" and path.suffix in (".json", ".ipynb", ".html", ".csv", ".md"):
+            assert seed not in path.read_text(encoding="utf-8")
+    assert json.loads((folder / "graded" / f"{class_of.students()[0].name}.json").read_text())["of"] == 35
