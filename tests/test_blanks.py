@@ -55,7 +55,7 @@ RIGHT = {
     "copy_linear_bias": (
         "thin_linear.bias.data = linear.bias.data.clone()",
         "with torch.no_grad():\n    thin_linear.bias.copy_(linear.bias)",
-        "for row in range(len(linear.bias)):\n    thin_linear.bias.data[row] = float(linear.bias[row])",
+        "for row in range(len(linear.bias)):\n    thin_linear.bias.data[row] = linear.bias[row].item()",
     ),
 }
 BODIES = [(name, f, body) for name, blank in blanks.BLANKS.items() for f in blank.functions for body in RIGHT[f]]

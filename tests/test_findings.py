@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labkit import settings
-from labkit.course import findings
+from labkit.course import findings, untrusted
 
 EXPERIMENTS = sorted(settings.REFERENCE.glob("quick-shapes-seed*"))
 HONEST = {
@@ -184,7 +184,7 @@ HOSTILE = {
     "NaN": json.dumps(changed(["summary", "config", "lambda"], float("nan"))["summary"]).encode(),
     "infinite": json.dumps(HONEST["summary"]).replace('"lambda": 0.005', '"lambda": 1e999').encode(),
     "huge whole number": json.dumps(HONEST["summary"]).replace('"seed": 0', '"seed": 1' + "0" * 5000).encode(),
-    "too large": b" " * (findings.MOST_BYTES + 1),
+    "too large": b" " * (untrusted.MOST_BYTES + 1),
     "surrogate": b'{"kind": "\\ud800\\n\\u001b[31m"}',
     "millions of steps": changed(["sparsity-lambda0", "config", "data", "train"], 10**7)["sparsity-lambda0"],
     "no history": changed(["sparsity-lambda0", "history"], [])["sparsity-lambda0"],

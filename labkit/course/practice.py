@@ -76,7 +76,7 @@ def text(found: Verdict) -> str:
     if found.right:
         return f"✓ {title}: right."
     if found.empty:
-        return f"○ {title} is still empty: {' '.join(found.sentences)} The notebook goes on without it; come back."
+        return f"○ {title} is still empty. The notebook goes on without it; come back when you like."
     share = f" ({found.points:g} of {found.of:g} points so far)" if found.points else ""
     lines = [f"✗ {title}{share}: {sentence}" for sentence in found.sentences]
     for line, example in zip(list(lines), found.examples):
