@@ -1,10 +1,16 @@
 """A class from a folder of zips to a CSV: every mark as expected, every guess on the list."""
 
 import json
+import shutil
 
 import class_of
+import nbformat
 import pytest
+import submissions as made
 from test_sandbox import working
+
+from labkit.course import release, submit
+from labkit.settings import REFERENCE
 
 pytestmark = pytest.mark.skipif(working() is not None, reason=str(working()))
 
@@ -71,3 +77,20 @@ def test_the_hidden_seed_is_drawn_once_and_shown_to_nobody(course):
         if path.is_file() and path.name != "hidden_seed" and path.suffix in (".json", ".ipynb", ".html", ".csv", ".md"):
             assert seed not in path.read_text(encoding="utf-8")
     assert json.loads((folder / "graded" / f"{class_of.students()[0].name}.json").read_text())["of"] == 35
+
+
+def test_what_submit_packs_is_collected_without_a_note_and_gets_all_points(tmp_path):
+    notebooks = made.run(made.filled(release.released_notebooks(), {}))
+    (tmp_path / "notebooks").mkdir()
+    for name, notebook in notebooks.items():
+        nbformat.write(notebook, tmp_path / "notebooks" / f"{name}.ipynb")
+    shutil.copytree(REFERENCE / "quick-shapes-seed0", tmp_path / "runs")
+    (tmp_path / "runs" / "report.pdf").write_bytes(b"%PDF-1.7 a report")
+    receipt = submit.submit("b1234567", tmp_path / "notebooks", tmp_path / "runs", tmp_path / "export")
+    assert "together 35 of 35" in str(receipt)
+    for words in (("collect", str(tmp_path / "export")), ("grade",)):
+        class_of.command(*words, f"--course={tmp_path / 'class'}")
+    result = class_of.graded(tmp_path / "class")["b1234567"]
+    assert (result["points"], result["notes"], result["refused"]) == (35, [], None)
+    told = {finding["cell"]: finding["text"] for finding in result["findings"] if not finding["well"]}
+    assert told and all("course's reference runs" in text for text in told.values())

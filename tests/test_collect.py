@@ -237,6 +237,17 @@ def test_exports_of_every_shape(collected, released, tmp_path, kind, as_zip):
         assert {s["student"]: s for s in again} == found
 
 
+def test_people_without_ids_are_told_apart_by_their_folders(collected, released):
+    hand_in = submission("", {}, released, receipt=False)
+    found = collected({"Class/Ann/lab.zip": hand_in, "Class/Bob/lab.zip": hand_in})
+    assert sorted(found) == ["Ann", "Bob"] and found["Ann"]["archive"] == "Class/Ann/lab.zip"
+
+
+def test_a_name_that_only_begins_like_an_id_is_none(collected, released):
+    (found,) = collected({"pruning_lab1_" + 20 * "b" + ".zip": submission(STUDENT, {}, released)}).values()
+    assert found["student"] == STUDENT and said(found["notes"], "holds no student id")
+
+
 def test_a_single_hand_in_is_not_taken_for_a_class(collected, released):
     found = collected({"mine.zip": submission(STUDENT, {}, released, extra={"old/01_sparsity_training.ipynb": b"{}"})})
     assert list(found) == [STUDENT] and found[STUDENT]["archive"] == "mine.zip"
@@ -276,6 +287,12 @@ def test_an_id_that_is_no_name_never_becomes_a_path(collected, released, tmp_pat
     assert said(found["notes"], "The receipt's student id", "is none of this class")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["collected", "export"]
     assert sorted(p.name for p in (tmp_path / "collected").iterdir()) == ["notes.md", "Ève-Ω_5"]
+
+
+def test_a_file_named_like_a_path_never_becomes_one(collected, released, tmp_path):
+    lax = Edition("pruning_lab1_{student}", ".*")
+    (found,) = collected({"pruning_lab1_...zip": submission("..", {}, released)}, lax).values()
+    assert found["student"] == "pruning_lab1" and (tmp_path / "collected/pruning_lab1/submission.json").exists()
 
 
 def test_names_in_other_alphabets(collected, released):
@@ -414,6 +431,20 @@ def test_bombs_are_refused_while_they_are_read(monkeypatch, packed, limit, value
         archives.read_archive(io.BytesIO(packed(contents)))
     monkeypatch.undo()
     assert len(archives.read_archive(io.BytesIO(packed(contents)))[0]) == len(contents)
+
+
+def test_what_is_skipped_in_a_tar_is_unpacked_all_the_same_and_counts(monkeypatch):
+    monkeypatch.setattr(archives, "MOST_BYTES", 1_000_000)
+    with pytest.raises(archives.Unreadable, match="unpacks to more than 1 MB"):
+        archives.read_archive(io.BytesIO(tarred((tar_entry("weights.pt"), bytes(1_100_000)))))
+
+
+def test_a_directory_of_millions_is_refused_before_it_is_read(monkeypatch):
+    monkeypatch.setattr(archives, "MOST_ENTRIES", 10)
+    content = zipped({f"{n}.txt": b"" for n in range(50)})
+    monkeypatch.delattr(zipfile, "ZipFile")
+    with pytest.raises(archives.Unreadable, match="more than 10 files"):
+        archives.read_archive(io.BytesIO(content))
 
 
 def test_a_bomb_inside_an_archive_inside_the_archive_counts_too(monkeypatch):
@@ -603,6 +634,29 @@ def test_a_round_trip_through_colab_loses_nothing(repaired):
     result = repaired(colab)
     assert result.notes == []
     assert result.blanks == repaired().blanks and result.notebooks == repaired().notebooks
+
+
+def test_ids_alone_are_enough(repaired):
+    def no_nbgrader(notebooks):
+        for notebook in notebooks.values():
+            for cell in notebook.cells:
+                cell.metadata.pop("nbgrader", None)
+
+    assert repaired(no_nbgrader).notes == []
+    assert repaired(no_nbgrader, colab).notes == []
+
+
+def test_what_json_and_utf_8_have_no_sign_for_is_replaced(released):
+    content = json.loads(nbformat.v4.writes(run(filled(released, {}))[FIRST]))
+    cells = {cell["id"]: cell for cell in content["cells"]}
+    cells["blank-subgradient"]["source"] += "# \ud800"
+    odd = {"application/json": [float("nan"), float("inf")], "text/plain": "\udfff"}
+    cells["01-02"]["outputs"] = [{"output_type": "display_data", "data": odd, "metadata": {}}]
+    data = json.dumps(content).replace("Infinity", "1e999").encode()
+    result = repair([Member(f"{FIRST}.ipynb", "", data)], released)
+    assert result.blanks["subgradient"]["source"].endswith("# ?") and result.code[FIRST]
+    expected = {"application/json": [None, None], "text/plain": "?"}
+    assert cell_of(result.notebooks, "01-02").outputs[0].data == expected
 
 
 def test_lost_metadata_is_all_found_again_and_said(repaired):
@@ -819,6 +873,14 @@ def test_several_blanks_in_one_cell(repaired):
     assert result.notes == [f"{THIRD}: blank-linear-bias found by content or place, not by id."]
 
 
+def test_a_function_in_the_cell_of_another_blank_leaves_that_cell_its_name(repaired):
+    both = "\n\n\n".join(solution(name).strip() for name in ("kept-channels", "linear-bias"))
+    result = repaired(deleted("blank-kept-channels"), edited("blank-linear-bias", both))
+    assert result.blanks["kept-channels"] == {"source": both, "found": "name"}
+    assert result.blanks["linear-bias"] == {"source": both, "found": "id"}
+    assert cell_of(result.notebooks, "blank-linear-bias").outputs[0].text == "output of blank-linear-bias\n"
+
+
 def test_a_blank_solved_in_another_notebook_is_found_there(repaired):
     source = solution("subgradient").strip()
     result = repaired(added("03-01", code(source, 40)), bodies={"penalty_gradient": None})
@@ -898,6 +960,13 @@ def test_plots_are_found_by_their_place_and_joined(repaired):
     assert cell.source == "a = 1\n\nplt.hist(a)" and cell.execution_count == 51
     assert [output.text for output in cell.outputs] == ["drawn"]
     assert sum("plt.hist(a)" in other.source for other in result.notebooks["02_scaling_factors"].cells) == 1
+
+
+def test_a_heading_is_a_landmark_though_its_text_was_changed(repaired, released):
+    heading = cell_of(released, "02-05").source.partition("\n")[0]
+    changes = added("02-04", code("scratch = 1", 60)), edited("02-05", heading + "\nmine"), without_metadata
+    work = cell_of(repaired(*changes).notebooks, "manual-scaling-factor-visualization")
+    assert work.source == "print('work for manual-scaling-factor-visualization')"
 
 
 def test_work_beside_an_empty_manual_cell_is_taken(repaired):
