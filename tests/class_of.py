@@ -85,6 +85,9 @@ def hostile(build) -> Iterator[tuple[str, Archive, float | None, str]]:
                  "writes a result to every channel", "names its exception after the inputs"):  # fmt: skip
         body = HOSTILE[kind][0].replace("PORT", "9")
         yield kind, build({"kept_channels": body}), ALL - 5, ""
+    probe = "raise KeyError(str(mask.tolist()))"
+    for number in ("one", "two"):
+        yield f"same probe {number}", build({"kept_channels": probe}), ALL - 5, ""
     yield "zip slip", lambda student: made.zipped({"../../escaped.ipynb": b"{}"}), None, "refused"
     bomb = {"notebooks/01_sparsity_training.ipynb": bytes(300 * 2**20)}
     yield "zip bomb", lambda student: made.zipped(bomb), None, "refused"

@@ -43,6 +43,17 @@ def test_every_guess_and_repair_is_on_the_list_and_nothing_else(course):
     assert all(not results[name]["notes"] for name in clean if name not in hostile)
 
 
+def test_the_list_after_grading_names_code_that_is_alike_and_code_that_was_stopped(course):
+    folder, people = course
+    sections = (folder / "graded" / "notes.md").read_text(encoding="utf-8").split("\n## ")
+    said = {section.split()[0]: section for section in sections[1:]}
+    one, two = (person.name for person in people if "SameProbe" in person.name)
+    assert f"blank-kept-channels: the same unusual code as {two}." in said[one] and one in said[two]
+    assert sum("same unusual code" in section for section in said.values()) == 2
+    assert any("did not end within" in section for section in said.values())
+    assert all(person.name in said for person in people if person.points is None)
+
+
 def test_the_csv_has_a_row_for_everybody_and_no_zero_by_silence(course):
     folder, people = course
     rows = class_of.marks(folder / "grades.csv")

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import secrets
+from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import cache
 from pathlib import Path
@@ -17,6 +18,8 @@ from labkit import records
 from labkit.course import blanks, findings, sandbox
 from labkit.course.judge import Verdict, judge
 from labkit.settings import LabError
+
+STUB = "raise NotImplementedError"
 
 
 def grade(course: Path, command: list[str] | None = None, workers: int | None = None, progress=None) -> list[dict]:
@@ -38,7 +41,10 @@ def grade(course: Path, command: list[str] | None = None, workers: int | None = 
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    return sorted(results, key=lambda result: result["student"])
+    results.sort(key=lambda result: result["student"])
+    submissions = [json.loads((folder / "submission.json").read_text(encoding="utf-8")) for folder in folders]
+    records.write_text(course / "graded" / "notes.md", notes_page(results, twins(results, submissions)))
+    return results
 
 
 def hidden_seed(course: Path) -> str:
@@ -134,6 +140,37 @@ def _plain(observed: dict) -> dict[str, list[dict]]:
         ]
         for function, items in observed.items()
     }
+
+
+def twins(results: list[dict], submissions: list[dict]) -> dict[str, list[str]]:
+    """By student, a sentence for each blank whose code is no known mistake and is the same, letter for
+    letter, as another student's: a common way to be wrong, or a common source."""
+    known = {mistake.sentence for blank in blanks.BLANKS.values() for mistake in blank.mistakes}
+    alike = defaultdict(list)
+    sources = {submission["student"]: submission["blanks"] for submission in submissions}
+    for result in results:
+        for name, found in result["blanks"].items():
+            code = (sources[result["student"]][name]["source"] or "").strip()
+            if found["points"] == 0 and code and STUB not in code and not known & set(found["sentences"]):
+                alike[name, code].append(result["student"])
+    said = defaultdict(list)
+    for (name, _), students in alike.items():
+        for student in students if len(students) > 1 else []:
+            others = ", ".join(other for other in students if other != student)
+            said[student].append(f"blank-{name}: the same unusual code as {others}.")
+    return said
+
+
+def notes_page(results: list[dict], alike: dict[str, list[str]]) -> str:
+    """The TA's list after grading, as Markdown: notes, what the records contradict, code that is alike."""
+    lines = ["# Notes on the graded hand-ins", "", "✗: records and course disagree. A question to ask, not an answer."]
+    for result in sorted(results, key=lambda result: (not result["refused"], result["student"])):
+        doubts = [f"✗ {finding['cell']}: {finding['text']}" for finding in result["findings"] if not finding["well"]]
+        said = [*filter(None, [result["refused"]]), *result["notes"], *alike.get(result["student"], []), *doubts]
+        if said:
+            lines += ["", f"## {result['student']}{' (refused)' * bool(result['refused'])}", ""]
+            lines += [f"- {sentence}" for sentence in said]
+    return "\n".join(lines) + "\n"
 
 
 @cache

@@ -68,7 +68,8 @@ def grade(options) -> None:
         print(change)
     marked = [result["points"] for result in results if result["points"] is not None]
     mean = f", {sum(marked) / len(marked):.1f} of {results[0]['of']} code points on average" if marked else ""
-    print(f"{len(marked)} submissions marked{mean}; {len(results) - len(marked)} refused, for you to look at")
+    print(f"{len(marked)} submissions marked{mean}; {len(results) - len(marked)} refused")
+    print(f"what to look at: {options.course / 'graded' / 'notes.md'}")
 
 
 def open_formgrader(options) -> None:
