@@ -8,7 +8,7 @@ import random
 
 import pytest
 
-from labkit.course import blanks, judge, practice, probe, sandbox
+from labkit.course import blanks, grade, judge, practice, probe, sandbox
 from labkit.settings import LabError
 
 SEEDS = (blanks.VISIBLE_SEED, "hidden 1", "hidden 2")
@@ -74,19 +74,7 @@ def sources(name: str, function: str, body: str) -> list[str]:
 
 def verdict(material: dict, code: list[str]) -> judge.Verdict:
     functions = probe.functions_in(code, list(material["functions"]))
-    return judge.judge(
-        material,
-        {
-            name: [probe.observe(functions[name], case["arguments"], part["watched"]) for case in part["cases"]]
-            for name, part in material["functions"].items()
-        },
-    )
-
-
-def in_the_sandbox(material: dict, code: list[str]) -> dict:
-    functions = material["functions"].items()
-    wanted = {f: {"watched": p["watched"], "arguments": [c["arguments"] for c in p["cases"]]} for f, p in functions}
-    return {"sources": code, "functions": wanted}
+    return judge.judge(material, probe.observe_all(functions, material["functions"]))
 
 
 def test_seven_blanks_of_five_points_with_at_least_five_mistakes_each():
@@ -95,6 +83,74 @@ def test_seven_blanks_of_five_points_with_at_least_five_mistakes_each():
         assert sum(blank.credit.values()) == blank.points
         assert len(blank.mistakes) >= 5
         assert all(mistake.sentence.endswith((".", "?")) for mistake in blank.mistakes)
+
+
+# function, body, and what it must hear; none may have full points
+NOT_QUITE = (
+    ("penalty_gradient", "return (lam * gamma.sign()).double()", "docstring"),
+    ("penalty_gradient", "return lam * torch.sin(gamma)", "docstring"),
+    ("kept_channels", "return mask.nonzero().flatten().to(torch.uint8)", "docstring"),
+    ("lambda_for", "return [budget * (1 - momentum) / sum(learning_rates)]", "docstring"),
+    (
+        "lambda_for",
+        "total = 0\nwhile learning_rates: total += learning_rates.pop()\nreturn budget * (1 - momentum) / total",
+        "docstring",
+    ),
+    ("sparsity_penalty", "return lam * torch.absolut(gammas[0])", "stops with AttributeError"),
+    ("copy_batchnorm_affine", "thin_norm.weight.data = norm.weight(kept)", "stops with TypeError"),
+    ("copy_batchnorm_affine", "thin_norm.weight.data = norm.weight.data[kept].double()\n"
+     "thin_norm.bias.data = norm.bias.data[kept].double()", "docstring"),
+    ("copy_batchnorm_statistics", "thin_norm.running_mean = nn.Parameter(norm.running_mean[kept])\n"
+     "thin_norm.running_var = nn.Parameter(norm.running_var[kept])", "docstring"),
+    ("copy_linear_weight", "thin_linear.weight.data = linear.weight.data[:, kept].reshape(-1)", "docstring"),
+    ("copy_linear_bias", "thin_linear.bias.data.copy_(linear.bias.data)\nraise NotImplementedError", "remove it"),
+    ("copy_linear_bias", "raise NotImplementedError('later')", "stops with"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("function", "body", "said"), NOT_QUITE)
+def test_what_is_not_quite_right_gets_no_full_points_and_no_untrue_sentence(function, body, said, materials):
+    name = next(name for name, blank in blanks.BLANKS.items() if function in blank.functions)
+    for seed in SEEDS:
+        found = verdict(materials[name, seed], sources(name, function, body))
+        assert not found.right and said in found.sentences[0]
+
+
+def test_inputs_in_which_mistakes_look_alike_are_drawn_again():
+    for name, blank in blanks.BLANKS.items():
+        for seed in range(30):
+            material = blanks.material(name, seed)
+            for mistake in blank.mistakes:
+                function = mistake.function or next(iter(blank.functions))
+                found = verdict(material, sources(name, function, mistake.body))
+                assert found.sentences == [mistake.sentence] and not found.right, (name, seed, mistake)
+
+
+def test_a_blank_with_one_of_two_functions_is_not_called_empty(capsys):
+    def sparsity_penalty(gammas, lam):
+        return lam * sum(gamma.abs().sum() for gamma in gammas)
+
+    def lambda_for(budget, learning_rates, momentum):
+        raise NotImplementedError
+
+    practice.check("penalty", sparsity_penalty, lambda_for)
+    assert capsys.readouterr().out == "✗ Blank 1 (3 of 5 points so far): lambda_for is still empty.\n"
+
+
+def test_a_number_that_no_float_holds_is_wrong_and_nothing_more():
+    material = practice.visible()["kept-channels"]
+    cases = material["functions"]["kept_channels"]["cases"]
+    observed = [{"values": [10**400] * len(case["expected"]["values"]), "form": "?"} for case in cases]
+    assert judge.judge(material, {"kept_channels": observed}).points == 0
+
+
+def test_a_private_verdict_repeats_nothing_that_the_code_chose():
+    material = practice.visible()["kept-channels"]
+    count = len(material["functions"]["kept_channels"]["cases"])
+    for raised, said in (("Inputs1010", "an exception of its own"), ("ValueError", "stops with ValueError.")):
+        observed = [{"raised": raised, "message": "inputs 1010"}] * count
+        found = judge.judge(material, {"kept_channels": observed}, private=True)
+        assert said in found.sentences[0] and "1010" not in str(found)
 
 
 @pytest.mark.parametrize("name", blanks.BLANKS)
@@ -115,17 +171,20 @@ def test_every_declared_mistake_gets_its_own_sentence(name, mistake, materials):
     function = mistake.function or next(iter(blanks.BLANKS[name].functions))
     for seed in SEEDS:
         found = verdict(materials[name, seed], sources(name, function, mistake.body))
-        assert found.sentences == (mistake.sentence,) and found.points < found.of
+        assert found.sentences == [mistake.sentence] and found.points < found.of
 
 
 def test_sandbox_and_kernel_say_the_same_of_every_mistake_and_every_right_answer(materials):
     wanted = {}
     for name, function, body in BODIES:
-        wanted[f"{name} {len(wanted)}"] = (name, sources(name, function, body), ())
+        wanted[f"{name} {len(wanted)}"] = (name, sources(name, function, body), [])
     for name, mistake in MISTAKES:
         function = mistake.function or next(iter(blanks.BLANKS[name].functions))
-        wanted[f"{name} {len(wanted)}"] = (name, sources(name, function, mistake.body), (mistake.sentence,))
-    jobs = {key: in_the_sandbox(materials[name, SEEDS[1]], code) for key, (name, code, _) in wanted.items()}
+        wanted[f"{name} {len(wanted)}"] = (name, sources(name, function, mistake.body), [mistake.sentence])
+    jobs = {
+        key: grade._job(materials[name, SEEDS[1]], {"code": {}}, "\n".join(code))
+        for key, (name, code, _) in wanted.items()
+    }
     for key, outcome in sandbox.run(jobs).items():
         name, _, sentences = wanted[key]
         assert outcome.end == "done", (key, outcome)
@@ -163,11 +222,13 @@ def test_check_prints_the_verdict_and_the_smallest_counter_example(capsys):
     practice.check("kept-channels", lambda mask: mask.nonzero().squeeze())
     printed = capsys.readouterr().out
     assert "squeeze() breaks on one channel" in printed and "(3 of 5 points so far)" in printed
-    assert "form         expected int tensor of shape (1,), got int tensor of shape ()" in printed
+    assert "type and shape: expected int64 tensor of shape (1,), got int64 tensor of shape ()" in printed
+    assert "value:" not in printed, "what is right is not shown"
     practice.check("kept-channels", lambda mask: [7])
     assert "does not do what its docstring says" in capsys.readouterr().out
     practice.check("kept-channels", lambda mask: 1 / 0)
-    assert "stops with ZeroDivisionError: division by zero" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "stops with ZeroDivisionError." in printed and "    division by zero" in printed
     practice.check("kept-channels", lambda mask: None)
     assert "returns nothing" in capsys.readouterr().out
 
@@ -178,8 +239,8 @@ def test_check_shows_a_picture_where_columns_are_meant(capsys):
 
     practice.check("linear-weight", copy_linear_weight)
     assert "first columns" in capsys.readouterr().out
-    (example,) = practice.verdict("linear-weight", {"copy_linear_weight": copy_linear_weight}).examples
-    assert [axis.get_title() for axis in practice.picture(example).axes][1:] == ["expected", "yours"]
+    (fault,) = practice.verdict("linear-weight", {"copy_linear_weight": copy_linear_weight}).faults
+    assert [axis.get_title() for axis in practice.picture(fault.example).axes][1:] == ["expected", "yours"]
 
 
 @pytest.mark.parametrize(
@@ -219,6 +280,11 @@ NOTEBOOK = [
         (NOTEBOOK, 3),
         ([*NOTEBOOK, "def wanted(x):\n    return 'the later one'"], "the later one"),
         ([*NOTEBOOK, "wanted = lambda x: x + 1"], 4),
+        (["low = torch.sign\nA, B = 1, 2\nC: int = 4", "if A:\n    def wanted(x):\n        return A + B + C"], 7),
+        (
+            ["if True:\n    x = y = undefined_elsewhere()", "def wanted(x):\n    y = x\n    return [x for x in [y]]"],
+            [3],
+        ),
         (["def wanted(x):\n    return torch.zeros(1).shape, np.ones(1).shape, F.relu, nn.Linear"], None),
     ],
 )
@@ -250,7 +316,7 @@ def table() -> str:
     for name, mistake in MISTAKES:
         function = mistake.function or next(iter(blanks.BLANKS[name].functions))
         found = [verdict(blanks.material(name, seed), sources(name, function, mistake.body)) for seed in SEEDS]
-        caught = all(v.sentences == (mistake.sentence,) and not v.right for v in found)
+        caught = all(v.sentences == [mistake.sentence] and not v.right for v in found)
         lines.append(f"{name:21s} {'caught' if caught else 'MISSED'} {found[0].points} of 5  {mistake.sentence}")
     right = [all(verdict(blanks.material(n, s), sources(n, f, b)).right for s in SEEDS) for n, f, b in BODIES]
     return "\n".join([*lines, f"{len(MISTAKES)} wrong answers; {sum(right)} of {len(right)} right ones accepted"])

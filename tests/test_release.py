@@ -187,7 +187,7 @@ def test_the_set_up_cell_clones_the_tag_and_leaves_colabs_packages_alone(student
     """In a stand-in for Colab: git and pip are recorded, not run."""
     source = nbformat.read(student / "notebooks" / "01_sparsity_training.ipynb", as_version=4).cells[1].source
     source = source.replace("/content/", f"{tmp_path}/content/").replace(
-        "KEEP_IN_DRIVE = False", f"KEEP_IN_DRIVE = {keep}"
+        "KEEP_IN_DRIVE = True", f"KEEP_IN_DRIVE = {keep}"
     )
     record = "import subprocess\nsubprocess.run = lambda command, check: print(command)\n"
     end = "\nprint(sys.path[0]); import os; print(os.environ.get('LABKIT_RUNS'))"
@@ -200,3 +200,12 @@ def test_the_set_up_cell_clones_the_tag_and_leaves_colabs_packages_alone(student
     assert "'--branch', 'v1.0', 'https://github.com/someone/pruning-lab'" in said
     assert "'--no-deps'" in said and "--upgrade" not in said
     assert not re.search(r"'(torch|ipywidgets|ipython|numpy)\\b", said)
+
+
+def test_no_sentence_of_the_checks_gives_the_expression_away():
+    text = (blanks.VISIBLE).read_text(encoding="utf-8")
+    for name in blanks.BLANKS:
+        for line in blanks.solution(name).splitlines():
+            for expression in re.findall(r"\w+(?:\.\w+)*\[[^]]+\]|\w+\.\w+\(\)(?:\.\w+\(\))*", line):
+                selection = re.sub(r"^[\w.]+(?=\[)", "", expression)
+                assert selection not in text or len(selection) < 5, (name, selection)

@@ -4,6 +4,7 @@ A row's code returns the right answer only if what it tries succeeds, so full po
 """
 
 import os
+import platform
 import shutil
 import socket
 import subprocess
@@ -13,10 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from labkit.course import blanks, grade, sandbox
+from labkit.course import blanks, grade, inmate, sandbox
 from labkit.settings import REPOSITORY, LabError
 
 RIGHT = "return mask.nonzero().flatten()"
+MACHINE = platform.machine() if platform.machine() in inmate.FORBIDDEN else "x86_64"
+CALLS = inmate.FORBIDDEN[MACHINE][1]
 SECONDS = 4
 
 
@@ -105,8 +108,33 @@ HOSTILE = {
         f"import os\nassert len([n for n in os.listdir('/proc') if n.isdigit()]) > 4\n{RIGHT}",
         "AssertionError",
     ),
-    "kills its parent": (f"import os\nos.kill(os.getppid(), 9)\nwhile True: pass\n{RIGHT}", "ended the sandbox"),
-    "kills everything": ("import os\nos.kill(-1, 9)\nwhile True: pass", "ended the sandbox"),
+    "kills its parent": (f"import os\nos.kill(os.getppid(), 9)\n{RIGHT}", "PermissionError"),
+    "stops its parent": (f"import os, signal\nos.kill(os.getppid(), signal.SIGSTOP)\n{RIGHT}", "PermissionError"),
+    "interrupts its parent": (f"import os, signal\nos.kill(os.getppid(), signal.SIGINT)\n{RIGHT}", "PermissionError"),
+    "kills everything": (f"import os\nos.kill(-1, 9)\n{RIGHT}", "PermissionError"),
+    "signals itself": (f"import os\nos.kill(os.getpid(), 40)\n{RIGHT}", "PermissionError"),
+    "asks for a signal": ("import ctypes\nctypes.CDLL(None).abort()", "stopped by signal"),
+    "reads a keyring": (
+        "import ctypes\nlibc = ctypes.CDLL(None, use_errno=True)\nlibc.syscall.restype = ctypes.c_long\n"
+        "assert libc.syscall(KEYCTL, 0, -3, 1) >= 0\n" + RIGHT,
+        "AssertionError",
+    ),
+    "leaves a key for others": (
+        "import ctypes\nlibc = ctypes.CDLL(None, use_errno=True)\nlibc.syscall.restype = ctypes.c_long\n"
+        "assert libc.syscall(ADD_KEY, b'user', b'note', b'x', 1, -4) >= 0\n" + RIGHT,
+        "AssertionError",
+    ),
+    "calls the other way": (
+        "import ctypes\nlibc = ctypes.CDLL(None, use_errno=True)\nlibc.syscall.restype = ctypes.c_long\n"
+        "assert libc.syscall(0x40000000 + 39) > 0\n" + RIGHT,
+        "AssertionError",
+    ),
+    "numbers that no float holds": (
+        "import os\nfor number in range(3, 64):\n"
+        '    try: os.write(number, b\'{"kept_channels": [{"values": [1\' + b\'0\' * 400 + b\'], "form": "x"}]}\')\n'
+        "    except OSError: pass\nos._exit(0)",
+        "",
+    ),
     "becomes root": (f"import os\nos.setuid(0)\n{RIGHT}", "PermissionError|OSError"),
     "is root": (
         f"import os\nassert os.getuid() == 0 or os.geteuid() == 0 or 0 in os.getgroups()\n{RIGHT}",
@@ -122,7 +150,7 @@ HOSTILE = {
         "assert libc.mount(b'none', b'/tmp', b'tmpfs', 0, None) == 0\n" + RIGHT,
         "AssertionError",
     ),
-    "segmentation fault": ("import ctypes\nctypes.string_at(0)", "SIGSEGV"),
+    "segmentation fault": ("import ctypes\nctypes.string_at(0)", "signal 11"),
     "deep recursion": (
         "import sys\nsys.setrecursionlimit(10**9)\ndef f(): return f()\nreturn f()",
         "stopped",
@@ -222,7 +250,8 @@ def marks(course, listener):
     """By row: the verdicts on all blanks of a submission that is right but for its ``kept_channels``."""
     os.environ["SECRET"] = "SECRET"
     materials = grade.hidden_materials("for the tests")
-    words = {"CLASS": str(course), "REPOSITORY": str(REPOSITORY), "PORT": str(listener[0])}
+    words = {"KEYCTL": str(CALLS["keyctl"]), "ADD_KEY": str(CALLS["add_key"])}
+    words |= {"CLASS": str(course), "REPOSITORY": str(REPOSITORY), "PORT": str(listener[0])}
     jobs = {"right": grade._job(materials["penalty"], {"code": {}}, blanks.solution("penalty"))}
     for name, (body, _) in HOSTILE.items():
         for word, value in words.items():
@@ -294,6 +323,32 @@ def test_a_container_is_started_without_network_and_with_limits(tmp_path, monkey
     assert all(
         word in said for word in ("--network none", "--read-only", "--user 65534", "--pids-limit", "course/torch")
     )
+
+
+def test_a_sandbox_that_ends_early_is_tried_again_and_then_given_up(tmp_path):
+    """A stand-in that loses every second blank, and one blank always."""
+    script = tmp_path / "sandbox"
+    script.write_text(
+        f"#!{sys.executable}\nimport json, sys\nnames = list(json.load(sys.stdin)['blanks'])\nprint('\"ready\"')\n"
+        "for name in names[:1]:\n    if name != 'lost': print(json.dumps({'blank': name, 'end': 'done', 'observed': '{}'}))\n"
+    )
+    script.chmod(0o755)
+    blank = {"sources": [], "functions": {}}
+    outcomes = sandbox.run({"one": blank, "two": blank, "lost": blank}, [str(script)])
+    assert [outcomes[name].end for name in ("one", "two", "lost")] == ["done", "done", sandbox.LOST]
+
+
+def test_a_copy_in_name_only_gains_at_most_the_points_for_form(course):
+    """Who shares a process with the probe can change what it says of the form, never the right values."""
+    body = (
+        "import sys\nfor module in list(sys.modules.values()):\n"
+        "    if hasattr(module, '_copying'): module._copying = lambda *a: 'copied'\n"
+    )
+    material = grade.hidden_materials("x")["linear-bias"]
+    for rest, points in (("thin_linear.bias.data = linear.bias.data", 5), ("pass", 0)):
+        source = blanks.function_source("copy_linear_bias", ["thin_linear", "linear"], body + rest)
+        outcome = sandbox.run({"linear-bias": grade._job(material, {"code": {}}, source)})["linear-bias"]
+        assert grade.verdict_of(material, outcome).points <= points
 
 
 def test_lost_sandboxes_raise_nothing_but_lab_errors():

@@ -17,20 +17,23 @@ import nbformat
 
 from labkit import settings
 from labkit.course import probe
+from labkit.course.judge import judge
 
 NOTEBOOKS = settings.REPOSITORY / "notebooks"
 VISIBLE = Path(__file__).with_name("visible.json")
 VISIBLE_SEED = 0
-PREAMBLE = "import numpy as np\nimport torch\nfrom torch import nn\n"
+DRAWS = 100  # of inputs, until all mistakes can be told apart
 
 
 @dataclass(frozen=True)
 class Mistake:
-    """A wrong answer that students really give: the body of the function, and what to say to it."""
+    """A wrong answer that students really give: the body of the function, and what to say to it; for a
+    body that raises, what its error's message ``says`` (alternatives separated by a bar)."""
 
     body: str
     sentence: str
     function: str | None = None  # where a blank has several
+    says: str = ""
 
 
 @dataclass(frozen=True)
@@ -134,7 +137,7 @@ BLANKS = {
             points=5,
             functions={"sparsity_penalty": ["gammas", "lam"], "lambda_for": ["budget", "learning_rates", "momentum"]},
             cases=_penalty_cases,
-            credit={"sparsity_penalty/*/values": 2, "sparsity_penalty/*/form": 1, "lambda_for/*/values": 2},
+            credit={"sparsity_penalty/*/values": 2, "sparsity_penalty/*/form": 1, "lambda_for/*/*": 2},
             mistakes=(
                 Mistake(
                     "return sum(gamma.abs().sum() for gamma in gammas)",
@@ -184,6 +187,17 @@ BLANKS = {
                     "sparsity_penalty",
                 ),
                 Mistake(
+                    "return torch.tensor(lam * sum(gamma.abs().sum().item() for gamma in gammas), requires_grad=True)",
+                    "The value is right, but torch.tensor() makes a new tensor that knows nothing of γ: its gradient "
+                    "never reaches them, and the penalty would train nothing.",
+                    "sparsity_penalty",
+                ),
+                Mistake(
+                    "return lam * sum(gamma.abs().sum(0, keepdim=True) for gamma in gammas)",
+                    "The value is right, but it has shape (1,): one number for all layers has shape ().",
+                    "sparsity_penalty",
+                ),
+                Mistake(
                     "return [lam * gamma.abs().sum() for gamma in gammas]",
                     "One number a layer: the penalty is one number for all layers, so add them up.",
                     "sparsity_penalty",
@@ -192,6 +206,7 @@ BLANKS = {
                     "return lam * gammas.abs().sum()",
                     "gammas is a list of tensors, one a layer, and a list has no abs(): go through the layers.",
                     "sparsity_penalty",
+                    "'list' object",
                 ),
                 Mistake(
                     "return budget / sum(learning_rates)",
@@ -231,8 +246,9 @@ BLANKS = {
                 ),
                 Mistake(
                     "return budget * (1 - momentum) / learning_rates.sum()",
-                    "learning_rates is a list, and a list has no sum(): write sum(learning_rates).",
+                    "learning_rates is a list, and a list has no method sum(): Python has a function for it.",
                     "lambda_for",
+                    "'list' object",
                 ),
             ),
         ),
@@ -293,6 +309,10 @@ BLANKS = {
                 Mistake(
                     "return (lam * gamma.sign()).tolist()",
                     "The numbers are right, but a list cannot be added to a gradient: return a tensor.",
+                ),
+                Mistake(
+                    "return lam * np.sign(gamma.numpy())",
+                    "The numbers are right, but a NumPy array cannot be added to a gradient: return a tensor.",
                 ),
                 Mistake(
                     "return lam * gamma.cuda().sign()",
@@ -404,8 +424,8 @@ BLANKS = {
                 ),
                 Mistake(
                     "thin_norm.weight.data = norm.weight.data\nthin_norm.bias.data = norm.bias.data",
-                    "All channels are taken over, and the memory is shared with the old layer: select with [kept], "
-                    "which copies.",
+                    "All channels are taken over, and the memory is shared with the old layer: take the kept ones "
+                    "only, and copy their values.",
                 ),
                 Mistake(
                     "thin_norm.weight = nn.Parameter(norm.weight.data[kept])\n"
@@ -416,10 +436,12 @@ BLANKS = {
                 Mistake(
                     "thin_norm.weight.copy_(norm.weight[kept])\nthin_norm.bias.copy_(norm.bias[kept])",
                     "Autograd refuses to change a parameter in place: write through .data, or under torch.no_grad().",
+                    says="leaf Variable",
                 ),
                 Mistake(
                     "thin_norm.weight = norm.weight[kept]\nthin_norm.bias = norm.bias[kept]",
                     "A tensor cannot be put in a parameter's place: fill the parameter that is there, through .data.",
+                    says="cannot assign",
                 ),
                 Mistake(
                     "thin_norm.running_mean.copy_(norm.running_mean[kept])\n"
@@ -483,8 +505,8 @@ BLANKS = {
                 ),
                 Mistake(
                     "thin_norm.running_mean = norm.running_mean\nthin_norm.running_var = norm.running_var",
-                    "All channels are taken over, and the memory is shared with the old layer: select with [kept], "
-                    "which copies.",
+                    "All channels are taken over, and the memory is shared with the old layer: take the kept ones "
+                    "only, and copy their values.",
                 ),
                 Mistake(
                     "thin_norm.weight.data.copy_(norm.weight.data[kept])\n"
@@ -542,8 +564,8 @@ BLANKS = {
                 ),
                 Mistake(
                     "thin_linear.weight.data = linear.weight.data",
-                    "All columns are taken over, and the memory is shared with the old layer: select with [:, kept], "
-                    "which copies.",
+                    "All columns are taken over, and the memory is shared with the old layer: take the kept ones "
+                    "only, and copy their values.",
                 ),
                 Mistake(
                     "thin_linear.weight.data = linear.weight.data[:, kept].t()",
@@ -557,10 +579,12 @@ BLANKS = {
                 Mistake(
                     "thin_linear.weight.copy_(linear.weight[:, kept])",
                     "Autograd refuses to change a parameter in place: write through .data, or under torch.no_grad().",
+                    says="leaf Variable",
                 ),
                 Mistake(
                     "thin_linear.weight = linear.weight[:, kept]",
                     "A tensor cannot be put in a parameter's place: fill the parameter that is there, through .data.",
+                    says="cannot assign",
                 ),
                 Mistake(
                     "thin_linear.weight.data[:, kept] = linear.weight.data[:, kept]",
@@ -609,10 +633,12 @@ BLANKS = {
                 Mistake(
                     "thin_linear.bias.copy_(linear.bias)",
                     "Autograd refuses to change a parameter in place: write through .data, or under torch.no_grad().",
+                    says="leaf Variable",
                 ),
                 Mistake(
                     "thin_linear.bias = linear.bias.data.clone()",
                     "A tensor cannot be put in a parameter's place: fill the parameter that is there, through .data.",
+                    says="cannot assign",
                 ),
                 Mistake(
                     "thin_linear.bias.data.zero_()",
@@ -660,36 +686,46 @@ def solution(name: str) -> str:
     return re.sub(r"^ *### (BEGIN|END) SOLUTION\n", "", source + "\n", flags=re.MULTILINE)
 
 
-def _functions(source: str) -> dict[str, Callable]:
-    namespace: dict = {}
-    exec(PREAMBLE + source, namespace)
-    return namespace
-
-
 def material(name: str, seed) -> dict:
-    """The blank as plain data: its cases for ``seed``, what the right answer does in each of them,
-    and what each declared mistake does."""
-    blank = BLANKS[name]
+    """The blank as plain data: its cases for ``seed``, what the right answer does in each of them, and
+    what each declared mistake does. Inputs in which a mistake looks right, or like another, are drawn again."""
+    drawn = (_drawn(BLANKS[name], random.Random(f"{name} {seed} {number}")) for number in range(DRAWS))
+    chosen = next(filter(_telling, drawn))
+    for part in chosen["functions"].values():
+        for observation in (item for mistake in part["mistakes"] for item in mistake["observed"]):
+            observation.pop("message", None)  # another version of torch may word it in another way
+    return chosen
+
+
+def _drawn(blank: Blank, rng: random.Random) -> dict:
     functions = {
         function: {"parameters": parameters, "watched": list(blank.watched), "cases": [], "mistakes": []}
         for function, parameters in blank.functions.items()
     }
-    answers = _functions(solution(name))
-    for function, group, arguments in blank.cases(random.Random(f"{name} {seed}")):
-        expected = probe.observe(answers[function], arguments, list(blank.watched))
-        functions[function]["cases"].append({"group": group, "arguments": arguments, "expected": expected})
+    for function, group, arguments in blank.cases(rng):
+        functions[function]["cases"].append({"group": group, "arguments": arguments})
+    answers = probe.functions_in([solution(blank.name)], list(functions))
+    for function, observed in probe.observe_all(answers, functions).items():
+        for case, expected in zip(functions[function]["cases"], observed):
+            case["expected"] = expected
     for mistake in blank.mistakes:
-        function = mistake.function or next(iter(blank.functions))
+        function = mistake.function or next(iter(functions))
         part = functions[function]
-        wrong = _functions(function_source(function, part["parameters"], mistake.body))[function]
-        observed = [probe.observe(wrong, case["arguments"], part["watched"]) for case in part["cases"]]
-        part["mistakes"].append({"sentence": mistake.sentence, "observed": [_without_message(o) for o in observed]})
+        wrong = probe.functions_in([function_source(function, part["parameters"], mistake.body)], [function])
+        observed = probe.observe_all(wrong, {function: part})[function]
+        part["mistakes"].append({"sentence": mistake.sentence, "says": mistake.says, "observed": observed})
     facts = {key: getattr(blank, key) for key in ("name", "title", "notebook", "points", "credit")}
     return facts | {"functions": functions}
 
 
-def _without_message(observation: dict) -> dict:
-    return {key: value for key, value in observation.items() if key != "message"}
+def _telling(material: dict) -> bool:
+    """Whether each declared mistake fails, and is told its own sentence."""
+    for function, part in material["functions"].items():
+        alone = material | {"functions": {function: part}}
+        for mistake in part["mistakes"]:
+            if judge(alone, {function: mistake["observed"]}).sentences != [mistake["sentence"]]:
+                return False
+    return True
 
 
 def visible_text() -> str:

@@ -13,18 +13,19 @@ FILE = Path(__file__).with_name("edition.json")
 @dataclass(frozen=True)
 class Edition:
     """``archive`` is the hand-in's name without ``.zip``, with ``{student}`` in it; ``student`` is a
-    regular expression for a whole student id; ``repository`` (OWNER/NAME) and ``ref`` (a tag) are
+    regular expression for a whole student id, ``looks`` says the same in words; ``repository`` (OWNER/NAME) and ``ref`` (a tag) are
     empty in the staff's own copy."""
 
     archive: str
     student: str
     repository: str = ""
     ref: str = ""
+    looks: str = ""
 
     def archive_name(self, student: str) -> str:
         """The name of a student's archive. Raises ``LabError`` for an id that the class does not use."""
         if not re.fullmatch(self.student, student):
-            raise LabError(f"{student!r} is no student id of this class: it must look like {self.student}.")
+            raise LabError(f"{student!r} is no student id of this class: it has {self.looks or self.student}.")
         return self.archive.format(student=student) + ".zip"
 
 

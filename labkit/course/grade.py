@@ -4,19 +4,17 @@ Grading again gives the same marks: the class's hidden seed is drawn once and ke
 What is there already is kept, unless the submission or the table of blanks has changed.
 """
 
-import builtins
 import hashlib
 import json
 import os
 import secrets
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from functools import cache
 from pathlib import Path
 
 from labkit import records
 from labkit.course import blanks, findings, sandbox
-from labkit.course.judge import Verdict, judge
+from labkit.course.judge import Fault, Verdict, judge
 from labkit.settings import LabError
 
 STUB = "raise NotImplementedError"
@@ -68,28 +66,36 @@ def graded(folder: Path, out: Path, materials: dict[str, dict], command: list[st
     target = out / f"{folder.name}.json"
     if target.exists() and (before := json.loads(target.read_text(encoding="utf-8")))["work"] == work:
         return before
-    verdicts, notes = ({}, []) if submission["refused"] else mark(submission, materials, command)
+    refused, verdicts, notes = submission["refused"], {}, []
+    if not refused:
+        try:
+            verdicts, notes = mark(submission, materials, command)
+        except LabError:
+            raise
+        except Exception as error:  # one submission must never stop a class from being graded
+            refused = f"It could not be marked ({type(error).__name__}): look at it by hand."
     result = {
         "student": submission["student"],
         "submission": hashlib.sha256(content).hexdigest(),
-        "work": work,
-        "refused": submission["refused"],
+        "work": None if any(sandbox.LOST in note for note in notes) else work,  # try again next time
+        "refused": refused,
         "blanks": {
-            name: {"points": found.points, "of": found.of, "sentences": list(found.sentences)}
+            name: {"points": found.points, "of": found.of, "sentences": found.sentences}
             for name, found in verdicts.items()
         },
-        "points": None if submission["refused"] else sum(found.points for found in verdicts.values()),
+        "points": None if refused else sum(found.points for found in verdicts.values()),
         "of": sum(material["points"] for material in materials.values()),
         "notes": [*submission["notes"], *notes],
-        "findings": [] if submission["refused"] else findings.findings(folder / "records"),
+        "findings": [] if refused else findings.findings(folder / "records"),
     }
     records.write_text(target, json.dumps(result, ensure_ascii=False, indent=1) + "\n")
     return result
 
 
 def _digest(folder: Path) -> bytes:
+    """What else a result depends on: the submission's records, and this package's code."""
     digest = hashlib.sha256()
-    for path in sorted((folder / "records").glob("*/record.json")):
+    for path in [*sorted((folder / "records").glob("*/record.json")), *sorted(Path(__file__).parent.glob("*.py"))]:
         digest.update(path.parent.name.encode() + path.read_bytes())
     return digest.digest()
 
@@ -102,7 +108,9 @@ def mark(submission: dict, materials: dict[str, dict], command: list[str]) -> tu
     verdicts, notes = {}, []
     for name, material in materials.items():
         if name not in outcomes:
-            verdicts[name] = Verdict(name, 0, material["points"], ("This blank is not in the submission.",), (), True)
+            verdicts[name] = Verdict(
+                name, 0, material["points"], (Fault("This blank is not in the submission."),), True
+            )
             continue
         verdicts[name] = verdict_of(material, outcomes[name])
         if outcomes[name].end != sandbox.DONE:
@@ -113,8 +121,8 @@ def mark(submission: dict, materials: dict[str, dict], command: list[str]) -> tu
 def verdict_of(material: dict, outcome: sandbox.Outcome) -> Verdict:
     """The verdict on what came out of the sandbox for one blank."""
     if outcome.end != sandbox.DONE:
-        return Verdict(material["name"], 0, material["points"], (f"The code was stopped: {outcome.end}.",))
-    return judge(material, _plain(outcome.observed))
+        return Verdict(material["name"], 0, material["points"], (Fault(f"The code was stopped: {outcome.end}."),))
+    return judge(material, outcome.observed, private=True)
 
 
 def _job(material: dict, submission: dict, source: str) -> dict:
@@ -122,23 +130,9 @@ def _job(material: dict, submission: dict, source: str) -> dict:
     return {
         "sources": [*submission["code"].get(material["notebook"], []), source],
         "functions": {
-            function: {"watched": part["watched"], "arguments": [case["arguments"] for case in part["cases"]]}
+            function: {"watched": part["watched"], "cases": [{"arguments": c["arguments"]} for c in part["cases"]]}
             for function, part in material["functions"].items()
         },
-    }
-
-
-def _plain(observed: dict) -> dict[str, list[dict]]:
-    """The observations without any text that the student's code chose: an exception's message or name
-    could carry the hidden inputs into the feedback."""
-    return {
-        function: [
-            {"raised": item["raised"] if item["raised"] in _exceptions() else "an exception of its own"}
-            if isinstance(item, dict) and isinstance(item.get("raised"), str)
-            else item
-            for item in (items if isinstance(items, list) else [])
-        ]
-        for function, items in observed.items()
     }
 
 
@@ -171,9 +165,3 @@ def notes_page(results: list[dict], alike: dict[str, list[str]]) -> str:
             lines += ["", f"## {result['student']}{' (refused)' * bool(result['refused'])}", ""]
             lines += [f"- {sentence}" for sentence in said]
     return "\n".join(lines) + "\n"
-
-
-@cache
-def _exceptions() -> set[str]:
-    names = {name for name, value in vars(builtins).items() if isinstance(value, type) and issubclass(value, Exception)}
-    return names | {"SystemExit", "no CUDA device"}

@@ -4,17 +4,24 @@ A blank's *material* is data, made by ``labkit.course.blanks`` for one seed:
 
 ``{"name", "title", "points", "notebook", "credit": {pattern: points}, "functions": {function:
 {"parameters": [...], "watched": [...], "cases": [{"group", "arguments", "expected"}],
-"mistakes": [{"sentence", "observed": [one for each case]}]}}}``
+"mistakes": [{"sentence", "says", "observed": [one for each case]}]}}}``
 
 A pattern such as ``"*/zero/values"`` (function / group of cases / aspect, shell wildcards) earns
 its points if every comparison that it covers is right. Nothing here runs a student's code.
 """
 
+import builtins
 import math
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 RELATIVE, ABSOLUTE = 1e-4, 1e-6
+EMPTY = "NotImplementedError"
+NUMBERS = ("float32 tensor of shape ()", "float64 tensor of shape ()", "a float32")  # as good as a number
+EXCEPTIONS = {
+    name for name, value in vars(builtins).items() if isinstance(value, type) and issubclass(value, Exception)
+}
+EXCEPTIONS |= {"SystemExit", "nothing came back"}
 
 
 @dataclass(frozen=True)
@@ -29,19 +36,30 @@ class Example:
 
 
 @dataclass(frozen=True)
+class Fault:
+    """What one function of a blank gets to hear, and the case that shows it."""
+
+    sentence: str
+    example: Example | None = None
+
+
+@dataclass(frozen=True)
 class Verdict:
-    """Points for one blank; for each of its functions that is not right, what to say and show."""
+    """Points for one blank, and a fault for each of its functions that is not right."""
 
     name: str
     points: float
     of: float
-    sentences: tuple[str, ...] = ()
-    examples: tuple[Example, ...] = ()
+    faults: tuple[Fault, ...] = ()
     empty: bool = False
 
     @property
     def right(self) -> bool:
         return self.points == self.of
+
+    @property
+    def sentences(self) -> list[str]:
+        return [fault.sentence for fault in self.faults]
 
 
 def equal(expected, got) -> bool:
@@ -53,27 +71,37 @@ def equal(expected, got) -> bool:
 
 def _close(a, b) -> bool:
     if type(a) in (int, float) and type(b) in (int, float):
-        return math.isclose(a, b, rel_tol=RELATIVE, abs_tol=ABSOLUTE)
+        try:
+            return math.isclose(a, b, rel_tol=RELATIVE, abs_tol=ABSOLUTE)
+        except OverflowError:  # JSON knows whole numbers that no float can hold
+            return False
     return type(a) is type(b) is str and a == b
 
 
 def compare(expected: dict, got: dict) -> dict[str, bool]:
     """By aspect of ``expected``, whether ``got`` has it. The form counts only where every value is right."""
+    if expected.get("form") == "a number" and got.get("form") in NUMBERS:
+        got = got | {"form": "a number"}
     right = {aspect: equal(value, got.get(aspect)) for aspect, value in expected.items()}
     if "form" in right:
         right["form"] = all(right.values())
     return right
 
 
-def same(a: dict, b: dict) -> bool:
-    """Whether two observations show the same behaviour; of errors, only the type counts."""
-    if "raised" in a or "raised" in b:
-        return a.get("raised") == b.get("raised")
-    return a.keys() == b.keys() and all(equal(a[aspect], b[aspect]) for aspect in a)
+def same(declared: dict, got: dict, says: str = "") -> bool:
+    """Whether an observation shows the declared behaviour; of errors, the type counts and what the
+    message ``says`` (alternatives are separated by a bar)."""
+    if "raised" in declared or "raised" in got:
+        message = got.get("message")
+        told = isinstance(message, str) and any(words in message for words in says.split("|"))
+        return declared.get("raised") == got.get("raised") and (told or not says)
+    return declared.keys() == got.keys() and all(equal(declared[aspect], got[aspect]) for aspect in declared)
 
 
-def judge(material: dict, observed: dict[str, list[dict]]) -> Verdict:
-    """The verdict on a blank; ``observed`` holds one observation a case for each function."""
+def judge(material: dict, observed: dict[str, list[dict]], private: bool = False) -> Verdict:
+    """The verdict on a blank; ``observed`` holds one observation a case for each function. A ``private``
+    one repeats nothing that the student's code chose, such as an exception's name or message: it could
+    carry the hidden inputs to whoever reads the sentence."""
     right: dict[str, bool] = {}
     for function, part in material["functions"].items():
         for case, got in zip(part["cases"], _complete(observed.get(function), part["cases"])):
@@ -87,16 +115,15 @@ def judge(material: dict, observed: dict[str, list[dict]]) -> Verdict:
         earned += 0 if failed else points
         wrong.update(key.partition("/")[0] for key in failed)
 
-    sentences, examples, empty = [], [], []
+    faults, empty = [], 0
     for function, part in material["functions"].items():
         if function in wrong:
             got = _complete(observed.get(function), part["cases"])
-            sentences.append(_sentence(function, part, got))
-            examples += _smallest(function, part, got)
-            empty.append(got[0].get("raised") == "NotImplementedError")
-    return Verdict(
-        material["name"], earned, material["points"], tuple(sentences), tuple(examples), any(empty) and all(empty)
-    )
+            case, first = _smallest(part, got)
+            example = Example(function, part["parameters"], case["arguments"], case["expected"], first)
+            faults.append(Fault(_sentence(function, part, got, first, private), None if private else example))
+            empty += first.get("raised") == EMPTY
+    return Verdict(material["name"], earned, material["points"], tuple(faults), empty == len(material["functions"]))
 
 
 def _complete(observations, cases: list) -> list[dict]:
@@ -106,30 +133,30 @@ def _complete(observations, cases: list) -> list[dict]:
     return given + [{"raised": "nothing came back", "message": ""}] * (len(cases) - len(given))
 
 
-def _sentence(function: str, part: dict, got: list[dict]) -> str:
+def _sentence(function: str, part: dict, got: list[dict], first: dict, private: bool) -> str:
     """What this mistake deserves to hear: its own sentence if it is a known one."""
     for mistake in part["mistakes"]:
-        if all(map(same, mistake["observed"], got)):
+        if all(same(declared, item, mistake["says"]) for declared, item in zip(mistake["observed"], got)):
             return mistake["sentence"]
-    first = next(item for item, case in zip(got, part["cases"]) if not all(compare(case["expected"], item).values()))
     match first.get("raised"):
         case "NotImplementedError":
             return f"{function} is still empty."
+        case "line left over":
+            return f"{function} is filled in, but the line raise NotImplementedError is still there: remove it."
         case "no CUDA device":
             return "The code asks for CUDA, whatever the device of its arguments: leave the data where it is."
+        case str(error) if private:
+            return f"{function} stops with {error if error in EXCEPTIONS else 'an exception of its own'}."
         case str(error):
-            return f"{function} stops with {error}" + (f": {first['message']}" if first.get("message") else ".")
+            return f"{function} stops with {error}."
     if first.get("form") == "nothing":
         return f"{function} returns nothing: end with return."
     return f"{function} does not do what its docstring says."
 
 
-def _smallest(function: str, part: dict, got: list[dict]) -> list[Example]:
-    """The failing case with the fewest numbers, as a list of one."""
+def _smallest(part: dict, got: list[dict]) -> tuple[dict, dict]:
+    """The failing case with the fewest numbers, and what was observed in it."""
     failing = [
-        (len(str(case["arguments"])), index, case, item)
-        for index, (case, item) in enumerate(zip(part["cases"], got))
-        if not all(compare(case["expected"], item).values())
+        (case, item) for case, item in zip(part["cases"], got) if not all(compare(case["expected"], item).values())
     ]
-    _, _, case, item = min(failing, key=lambda entry: entry[:2])
-    return [Example(function, part["parameters"], case["arguments"], case["expected"], item)]
+    return min(failing, key=lambda pair: len(str(pair[0]["arguments"])))

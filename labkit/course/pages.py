@@ -13,6 +13,7 @@ from html import escape
 from nbformat import NotebookNode, from_dict, v4
 
 MOST_LETTERS, MOST_IMAGE = 50_000, 4_000_000  # of one text, of one picture in base64
+MOST_MARKDOWN = 5_000  # of a student's text cell: nbconvert needs seconds for some longer ones
 IMAGES = {"image/png": "iVBORw0KGgo", "image/jpeg": "/9j/"}  # how their base64 begins
 HEADING = re.compile(r"^#+ (.*?)(?: \(\d+ points\))?$", re.MULTILINE)
 ESCAPES = re.compile(r"\x1b\[[^@-~]*[@-~]")
@@ -80,6 +81,7 @@ def harmless(handed_in: dict, released: NotebookNode) -> NotebookNode:
 
 def verbatim(text: str) -> str:
     """Markdown that shows ``text`` letter for letter: a code block whose fence is longer than any in it."""
+    text = text if len(text) <= MOST_MARKDOWN else f"{text[:MOST_MARKDOWN]}\n… {len(text) - MOST_MARKDOWN} more letters"
     longest = max((len(run) for run in re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}\n{text}\n{fence}"

@@ -12,8 +12,10 @@ import numpy as np
 from matplotlib.patches import Rectangle
 
 from labkit.course import probe
-from labkit.course.judge import Example, Verdict, judge
+from labkit.course.judge import EMPTY, Example, Verdict, compare, judge
 from labkit.settings import LabError
+
+WORDS = {"values": "value", "form": "type and shape"}
 
 
 @cache
@@ -23,14 +25,10 @@ def visible() -> dict[str, dict]:
 
 
 def verdict(name: str, functions: dict) -> Verdict:
-    """The verdict on the blank ``name`` for ``functions`` by name, on the visible cases."""
+    """The verdict on the visible cases of the blank ``name``; it counts those of its functions that are given."""
     material = visible()[name]
-    observed = {
-        function: [probe.observe(functions[function], case["arguments"], part["watched"]) for case in part["cases"]]
-        for function, part in material["functions"].items()
-        if function in functions
-    }
-    return judge(material, observed)
+    parts = {function: part for function, part in material["functions"].items() if function in functions}
+    return judge(material | {"functions": parts}, probe.observe_all(functions, parts))
 
 
 def check(name: str, *functions) -> None:
@@ -44,8 +42,8 @@ def check(name: str, *functions) -> None:
         raise LabError(f"Give the blank's function itself: check({name!r}, {', '.join(wanted)}).")
     found = verdict(name, given)
     print(text(found))
-    for example in found.examples:
-        if figure := picture(example):
+    for fault in found.faults:
+        if figure := picture(fault.example):
             from labkit import plots
 
             plots.show(figure)
@@ -53,35 +51,37 @@ def check(name: str, *functions) -> None:
 
 def ready(*functions) -> bool:
     """Whether all ``functions`` are right on the visible cases; if not, say which blank a cell waits for."""
+    blank_of = {function: name for name, material in visible().items() for function in material["functions"]}
     waiting = []
     for function in functions:
-        name, material = next(
-            (item for item in visible().items() if function.__name__ in item[1]["functions"]), (None, None)
-        )
-        if name is None:
+        if function.__name__ not in blank_of:
             raise LabError(f"{function.__name__} is the function of no blank.")
-        alone = material | {"functions": {function.__name__: material["functions"][function.__name__]}}
-        part = alone["functions"][function.__name__]
-        seen = [probe.observe(function, case["arguments"], part["watched"]) for case in part["cases"]]
-        if not judge(alone, {function.__name__: seen}).right:
-            waiting.append(f"{material['title'].partition(' · ')[0].lower()} ({function.__name__})")
+        found = verdict(blank_of[function.__name__], {function.__name__: function})
+        if found.faults:
+            waiting.append(f"{_title(found).lower()} ({function.__name__})")
     if waiting:
         print(f"This cell waits for {', '.join(waiting)}; the notebook goes on without it.")
     return not waiting
 
 
+def _title(found: Verdict) -> str:
+    """``Blank 2``"""
+    return visible()[found.name]["title"].partition(" · ")[0]
+
+
 def text(found: Verdict) -> str:
     """The verdict in words, counter-examples included."""
-    title = visible()[found.name]["title"].partition(" · ")[0]
+    title = _title(found)
     if found.right:
         return f"✓ {title}: right."
     if found.empty:
         return f"○ {title} is still empty. The notebook goes on without it; come back when you like."
     share = f" ({found.points:g} of {found.of:g} points so far)" if found.points else ""
-    lines = [f"✗ {title}{share}: {sentence}" for sentence in found.sentences]
-    for line, example in zip(list(lines), found.examples):
-        if example.got.get("raised") != "NotImplementedError":
-            lines.insert(lines.index(line) + 1, example_text(example))
+    lines = []
+    for fault in found.faults:
+        lines.append(f"✗ {title}{share}: {fault.sentence}")
+        if fault.example.got.get("raised") != EMPTY:
+            lines.append(example_text(fault.example))
     return "\n".join(lines)
 
 
@@ -89,12 +89,12 @@ def example_text(example: Example) -> str:
     call = ", ".join(f"{name}={_short(argument)}" for name, argument in zip(example.parameters, example.arguments))
     lines = [f"    {example.function}({call})"]
     if "raised" in example.got:
-        return "\n".join([*lines, f"    stops with {example.got['raised']}: {example.got.get('message', '')}"])
-    for aspect, expected in example.expected.items():
-        got = example.got.get(aspect)
-        if aspect == "form" and got == expected:
-            continue
-        lines.append(f"    {aspect:12s} expected {_short(expected)}, got {_short(got)}")
+        return "\n".join([*lines, f"    {example.got.get('message', '')}".rstrip()])
+    for aspect, well in compare(example.expected, example.got).items():
+        expected, got = example.expected[aspect], example.got.get(aspect)
+        if not well and expected != got:
+            words = WORDS.get(aspect, aspect) if expected != probe.COPIED else "how it was filled"
+            lines.append(f"    {words}: expected {_short(expected)}, got {_short(got)}")
     return "\n".join(lines)
 
 

@@ -36,6 +36,15 @@ def decode(argument):
     return layer.eval()
 
 
+def observe_all(functions: dict, parts: dict) -> dict[str, list[dict]]:
+    """By name, what each function does in each of its part's cases; ``parts`` holds ``watched`` and
+    ``cases``, each with ``arguments``."""
+    return {
+        name: [observe(functions[name], case["arguments"], part["watched"]) for case in part["cases"]]
+        for name, part in parts.items()
+    }
+
+
 def observe(function, arguments: list, watched: list[str]) -> dict:
     """What ``function`` did with the decoded ``arguments``, by aspect.
 
@@ -54,27 +63,46 @@ def observe(function, arguments: list, watched: list[str]) -> dict:
 def _returned(function, objects: list) -> dict:
     before = _numbers(objects)
     result = function(*objects)
-    changed = "" if _numbers(objects) == before else ", its input changed"
-    return {"values": _numbers(result), "form": _form(result) + changed}
+    _on_the_cpu(result)
+    form = _form(result) + ("" if _numbers(objects) == before else ", its input changed")
+    leaves = [item for item in _flat(objects) if isinstance(item, torch.Tensor) and item.requires_grad]
+    if leaves and isinstance(result, torch.Tensor) and result.requires_grad:
+        reached = torch.autograd.grad(result.sum(), leaves, allow_unused=True)
+        form += ", gradients flow" if all(gradient is not None for gradient in reached) else ", its gradient is cut off"
+    return {"values": _numbers(result), "form": form}
 
 
 def _filled(function, objects: list, watched: list[str]) -> dict:
     target, source = objects[0], objects[1]
     originals = {name: getattr(target, name) for name in watched}
-    values, everything, others = (
-        {n: _numbers(t) for n, t in originals.items()},
-        _numbers(target),
-        _numbers(objects[1:]),
-    )
-    function(*objects)
-    now = {name: _numbers(getattr(target, name, None)) for name in watched}
+    forms = {name: _form(tensor) for name, tensor in originals.items()}
+    values, everything, others = {n: _numbers(t) for n, t in originals.items()}, _numbers(target), _numbers(objects[1:])
+    try:
+        function(*objects)
+    except NotImplementedError as error:
+        if str(error) or everything == _numbers(target):
+            raise
+        return {"raised": "line left over", "message": ""}
+    now = {name: getattr(target, name, None) for name in watched}
+    _on_the_cpu(*now.values())
+    numbers = {name: _numbers(tensor) for name, tensor in now.items()}
     if _numbers(objects[1:]) != others:
         form = "the layer that is copied from has changed"
-    elif now == values:
+    elif numbers == values:
         form = "untouched" if _numbers(target) == everything else "untouched, other tensors are filled"
     else:
-        form = _copying(target, originals, source)
-    return now | {"form": form}
+        form = _copying(originals, forms, now, source)
+    return numbers | {"form": form}
+
+
+def _on_the_cpu(*results) -> None:
+    for result in results:
+        if isinstance(result, torch.Tensor) and result.device.type != "cpu":
+            raise RuntimeError(f"the result is on the device {result.device.type.upper()}, the arguments on the CPU")
+
+
+def _flat(objects) -> list:
+    return [inner for item in objects for inner in (_flat(item) if isinstance(item, list) else [item])]
 
 
 def _raised(error: BaseException) -> dict:
@@ -110,10 +138,8 @@ def _numbers(value) -> list:
 
 def _form(value) -> str:
     if isinstance(value, torch.Tensor):
-        kind = "float" if value.is_floating_point() else "bool" if value.dtype == torch.bool else "int"
-        where = "" if value.device.type == "cpu" else f" on {value.device.type}"
-        flows = ", gradients flow" if value.requires_grad else ""
-        return f"{kind} tensor of shape {tuple(value.shape)}{where}{flows}"
+        kind = "int64" if value.dtype == torch.int32 else str(value.dtype).removeprefix("torch.")
+        return f"{kind} tensor of shape {tuple(value.shape)}"
     if isinstance(value, (bool, int, float)):
         return "a number"
     if type(value).__name__ == "ndarray":
@@ -121,30 +147,30 @@ def _form(value) -> str:
     return "nothing" if value is None else f"a {type(value).__name__}"[:60]
 
 
-def _copying(target: nn.Module, originals: dict, source: nn.Module) -> str:
-    """How the watched tensors of ``target`` came by their values."""
+def _copying(originals: dict, forms: dict, now: dict, source: nn.Module) -> str:
+    """How the watched tensors came by their values."""
     sources = {tensor.untyped_storage().data_ptr() for tensor in [*source.parameters(), *source.buffers()]}
     for name, original in originals.items():
-        now = getattr(target, name)
-        if not isinstance(now, torch.Tensor):
+        tensor, parameter = now[name], isinstance(original, nn.Parameter)
+        if not isinstance(tensor, torch.Tensor):
             return f"{name} is no tensor any more"
-        if now is getattr(source, name):
+        if tensor is getattr(source, name):
             return f"{name} is the same object in both layers"
-        if now.untyped_storage().data_ptr() in sources:
+        if tensor.untyped_storage().data_ptr() in sources:
             return f"{name} shares its memory with the layer that is copied from"
-        if isinstance(original, nn.Parameter) and now is not original:
+        if _form(tensor) != forms[name]:
+            return f"{name} is a {_form(tensor)}, and was a {forms[name]}"
+        if parameter and tensor is not original:
             return f"{name} is another object than before"
-        if isinstance(original, nn.Parameter) and not now.requires_grad:
-            return f"{name} asks for no gradient any more"
-        if now.device.type != "cpu":
-            return f"{name} is on {now.device.type}"
+        if tensor.requires_grad != original.requires_grad:
+            return f"{name} asks for a gradient, or does so no more"
     return COPIED
 
 
 def functions_in(sources: list[str], names: list[str]) -> dict:
     """The top-level functions called ``names`` in a notebook's code cells, later cells first.
 
-    Only they are executed, and what they use: imports, other functions and classes, and constants.
+    Only they are executed, and what they use: imports, other functions and classes, assignments.
     A name that is not defined, or does not parse, becomes a function that raises the reason.
     """
     bound, problems = {}, []
@@ -176,19 +202,18 @@ def _without_magics(source: str) -> str:
 
 
 def _binds(statement: ast.stmt) -> list[str]:
-    """The names that a statement worth executing gives a meaning to."""
+    """The names that a statement gives a meaning to."""
     match statement:
         case ast.Import() | ast.ImportFrom():
             return [alias.asname or alias.name.partition(".")[0] for alias in statement.names]
         case ast.FunctionDef() | ast.ClassDef():
             return [statement.name]
-        case ast.Assign(targets=[ast.Name(id=name)], value=value) if not _calls(value) or isinstance(value, ast.Lambda):
-            return [name]
+        case ast.Assign() | ast.AnnAssign():
+            targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+            return [node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)]
+        case ast.If() | ast.Try() | ast.With():
+            return [name for inner in statement.body for name in _binds(inner)]
     return []
-
-
-def _calls(value: ast.expr) -> bool:
-    return any(isinstance(node, (ast.Call, ast.Await, ast.Subscript, ast.Attribute)) for node in ast.walk(value))
 
 
 def _with_what_they_use(names: list[str], bound: dict) -> set[int]:
@@ -197,8 +222,16 @@ def _with_what_they_use(names: list[str], bound: dict) -> set[int]:
         statement = bound.get(waiting.pop())
         if statement is not None and id(statement) not in needed:
             needed.add(id(statement))
-            waiting += [node.id for node in ast.walk(statement) if isinstance(node, ast.Name)]
+            waiting += _uses(statement)
     return needed
+
+
+def _uses(statement: ast.stmt) -> set[str]:
+    """The names that a statement reads and does not give a meaning to itself, as a local or a parameter."""
+    nodes = list(ast.walk(statement))
+    read = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    own = {node.id for node in nodes if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)}
+    return read - own - {node.arg for node in nodes if isinstance(node, ast.arg)}
 
 
 def _raiser(reason: BaseException):

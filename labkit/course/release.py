@@ -38,7 +38,7 @@ if "google.colab" in sys.modules:
     import os
     import subprocess
 
-    KEEP_IN_DRIVE = False  # True: your runs stay in Google Drive when the session ends
+    KEEP_IN_DRIVE = True  # your runs stay in Google Drive; without it they end with the session
     folder = "/content/{folder}"
     if KEEP_IN_DRIVE:
         from google.colab import drive

@@ -20,8 +20,8 @@ from labkit.settings import LabError
 
 NOBODY = "65534"
 SECONDS, MEGABYTES = 5, 1024  # for one blank
-DONE = "done"
-START = 120  # seconds to import torch, on a busy machine
+DONE, READY, LOST = "done", '"ready"', "the sandbox ended before it, twice"
+START, PATIENCE = 120, 10  # seconds to import torch on a busy machine, and to end in order
 INSIDE = (Path(inmate.__file__), Path(inmate.__file__).with_name("probe.py"))
 
 
@@ -36,26 +36,18 @@ class Outcome:
 def run(blanks: dict, command: list[str] | None = None, seconds: float = SECONDS) -> dict[str, Outcome]:
     """The outcome of each blank of one submission; ``blanks`` as in ``labkit.course.inmate``.
 
-    A blank that takes the whole sandbox down is charged with it, and the others run again.
+    Where a sandbox ends early, what is left runs again, each blank alone. Raises ``LabError`` if a
+    sandbox does not even start.
     """
-    outcomes: dict[str, Outcome] = {}
-    while remaining := {name: work for name, work in blanks.items() if name not in outcomes}:
-        lines, error = _once(command or bubblewrap(), remaining, seconds)
-        answered = {}
-        for line in lines:
-            name, outcome = _read(line)
-            if name in remaining:
-                answered.setdefault(name, outcome)
-        if not answered and len(remaining) == len(blanks) and not outcomes and error:
-            raise LabError(f"The sandbox did not start ({error}): see docs/ta.md for what it needs.")
-        outcomes |= answered
-        if missing := [name for name in remaining if name not in answered]:
-            outcomes[missing[0]] = Outcome("it ended the sandbox itself")
-    return outcomes
+    command = command or bubblewrap()
+    outcomes = _once(command, blanks, seconds)
+    for name in blanks.keys() - outcomes.keys():
+        outcomes |= _once(command, {name: blanks[name]}, seconds)
+    return {name: outcomes.get(name, Outcome(LOST)) for name in blanks}
 
 
-def _once(command: list[str], blanks: dict, seconds: float) -> tuple[list[str], str]:
-    """The lines that a sandbox printed, and what it said on its way down, if it did not end well."""
+def _once(command: list[str], blanks: dict, seconds: float) -> dict[str, Outcome]:
+    """What came out of one sandbox, by blank."""
     job = json.dumps({"seconds": seconds, "megabytes": MEGABYTES, "blanks": blanks}).encode()
     limit = START + (seconds + 1) * len(blanks)
     process = subprocess.Popen(
@@ -64,23 +56,37 @@ def _once(command: list[str], blanks: dict, seconds: float) -> tuple[list[str], 
     try:
         out, err = process.communicate(job, timeout=limit)
     except subprocess.TimeoutExpired:
-        process.kill()  # --die-with-parent and the process namespace take everything inside with it
+        process.terminate()  # a container's client passes it on
+        try:
+            process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()  # --die-with-parent and the process namespace take everything inside with it
         out, err = process.communicate()
-    lines = out.decode("utf-8", "replace").splitlines()
-    return lines, err.decode("utf-8", "replace").strip()[-500:] if process.returncode else ""
+    first, *lines = out.decode("utf-8", "replace").splitlines() or [""]
+    if first != READY:
+        reason = err.decode("utf-8", "replace").strip()[-500:] or f"nothing came back within {START} seconds"
+        raise LabError(f"The sandbox did not start ({reason}): see docs/ta.md for what it needs.")
+    outcomes = {}
+    for name, outcome in map(_read, lines):
+        if name in blanks:
+            outcomes.setdefault(name, outcome)
+    return outcomes
 
 
 def _read(line: str) -> tuple[str | None, Outcome]:
     """A line from the sandbox. It may have been forged: only its shape is believed."""
     try:
         said = json.loads(line)
-        observed = json.loads(said["observed"]) if said["end"] == DONE else {}
-        if not isinstance(observed, dict):
-            raise ValueError
-        return said["blank"], Outcome(str(said["end"])[:100], observed)
+        name, end = str(said["blank"]), str(said["end"])[:100]
     except (ValueError, KeyError, TypeError, RecursionError):
-        name = said.get("blank") if isinstance(locals().get("said"), dict) else None
-        return name if isinstance(name, str) else None, Outcome("its answer cannot be read")
+        return None, Outcome("")
+    try:
+        observed = json.loads(said["observed"]) if end == DONE else {}
+        if isinstance(observed, dict):
+            return name, Outcome(end, observed)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        pass
+    return name, Outcome("its answer cannot be read")
 
 
 def bubblewrap() -> list[str]:
@@ -155,6 +161,7 @@ def container(image: str) -> list[str]:
     limits = ["--memory", "4g", "--pids-limit", "64", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
     mounts = [part for file in INSIDE for part in ("--volume", f"{file}:/work/{file.name}:ro")]
     return [
-        *(tool, "run", "--rm", "--interactive", "--network", "none", "--read-only", "--user", f"{NOBODY}:{NOBODY}"),
+        *(tool, "run", "--rm", "--init", "--interactive", "--network", "none", "--read-only", "--tmpfs", "/tmp"),
+        *("--user", f"{NOBODY}:{NOBODY}"),
         *(*limits, *mounts, image, "python3", "-s", "-E", "/work/inmate.py"),
     ]

@@ -61,6 +61,11 @@ class Receipt:
             material = practice.visible()[name]
             result = f"{verdict.points:g} of {verdict.of:g}" if verdict else "could not be tried"
             lines.append(f"  {material['title'].partition(' · ')[0]}  {result}")
+            lines += [f"           {sentence}" for sentence in (verdict.sentences if verdict else [])]
+        if any(verdict and not verdict.right for verdict in self.verdicts.values()):
+            lines.append(
+                "  (If the check says otherwise, the function uses something that its notebook does not define.)"
+            )
         points = sum(verdict.points for verdict in self.verdicts.values() if verdict)
         of = sum(material["points"] for material in practice.visible().values())
         return [
@@ -224,6 +229,11 @@ def refuse_unrun(cells: list[dict], path: Path) -> None:
     """Raises ``LabError`` for the first cell that was not run, or not after those above it."""
     for before, cell in zip([None, *cells], cells):
         if cell["count"] is None:
+            if stopped := next((above for above in cells[: cell["number"]] if above["error"]), None):
+                raise LabError(
+                    f"{path}: {_named(stopped)} stopped with {stopped['error']}, so nothing below it was run: mend it or "
+                    "empty it, choose Restart and run all, save, and hand in again."
+                )
             raise LabError(f"{path}: {_named(cell)} was not run: choose Restart and run all, save, and hand in again.")
         if before and cell["count"] <= before["count"]:
             raise LabError(
@@ -296,10 +306,7 @@ os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what a blank prints is no answer
 probe = runpy.run_path(request["probe"])
 for name, (sources, parts) in request["blanks"].items():
     functions = probe["functions_in"](sources, list(parts))
-    observed = {
-        function: [probe["observe"](functions[function], case["arguments"], part["watched"]) for case in part["cases"]]
-        for function, part in parts.items()
-    }
+    observed = probe["observe_all"](functions, parts)
     print(json.dumps([name, observed]), file=answers, flush=True)
 """
 
