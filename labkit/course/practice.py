@@ -86,7 +86,8 @@ def text(found: Verdict) -> str:
 
 
 def example_text(example: Example) -> str:
-    call = ", ".join(f"{name}={_short(argument)}" for name, argument in zip(example.parameters, example.arguments))
+    told = zip(example.parameters, example.arguments)
+    call = ", ".join(f"{name}={_short(argument, example.expected)}" for name, argument in told)
     lines = [f"    {example.function}({call})"]
     if "raised" in example.got:
         return "\n".join([*lines, f"    {example.got.get('message', '')}".rstrip()])
@@ -98,15 +99,15 @@ def example_text(example: Example) -> str:
     return "\n".join(lines)
 
 
-def _short(value) -> str:
-    """Plain data as a student would write it."""
+def _short(value, told=()) -> str:
+    """Plain data as a student would write it; of a layer, the tensors that are ``told`` of."""
     if isinstance(value, dict):
         (kind, content), *_ = value.items()
-        inside = ", ".join(f"{k}={_short(v)}" for k, v in content.items()) if isinstance(content, dict) else None
-        return f"{kind}({inside})" if inside else f"tensor({_short(content)})"
+        if not isinstance(content, dict):
+            return f"tensor({_short(content)})"
+        return f"{kind}({', '.join(f'{k}={_short(v)}' for k, v in content.items() if k in told)})"
     if isinstance(value, list):
-        shown = ", ".join(map(_short, value[:12])) + (", …" if len(value) > 12 else "")
-        return f"[{shown}]"
+        return f"[{', '.join(map(_short, value[:12]))}{', …' if len(value) > 12 else ''}]"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
@@ -139,7 +140,8 @@ def picture(example: Example):
         axis.grid(False)
         axis.title.set_fontsize(9)
         for (row, column), value in np.ndenumerate(matrix):
-            axis.text(column, row, f"{value:g}", ha="center", va="center", fontsize=8)
+            colour = "white" if abs(value) > limit / 2 else "black"
+            axis.text(column, row, f"{value:g}", ha="center", va="center", fontsize=8, color=colour)
     axes[1].set_xticks(range(len(kept)), kept)
     axes[2].set_xticks(range(len(kept)), kept)
     for column in kept:
