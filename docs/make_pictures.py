@@ -64,7 +64,8 @@ def answer(cell, mistakes: dict) -> str:
     """A complete cell's source without the solution's marks, or with a declared mistake in its place."""
     mistake = mistakes.get(cell.id.removeprefix("blank-")) if cell.id.startswith("blank-") else None
     if mistake is None:
-        return "\n".join(line for line in cell.source.splitlines() if "### BEGIN" not in line and "### END" not in line)
+        marks = ("### BEGIN", "### END", "# NBVAL")
+        return "\n".join(line for line in cell.source.splitlines() if not line.strip().startswith(marks))
     body = blanks.BLANKS[cell.id.removeprefix("blank-")].mistakes[mistake].body
     return release.REGION.sub(lambda region: "\n".join(region[1] + line for line in body.splitlines()), cell.source, 1)
 
