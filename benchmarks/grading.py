@@ -15,7 +15,7 @@ from pathlib import Path
 
 import nbformat
 
-from labkit.course import blanks, grade
+from labkit.course import answers, blanks, grade
 
 IMPORTS = "import torch\nfrom torch import nn\n\nfrom labkit.course import check, ready"
 
@@ -24,7 +24,7 @@ def notebook() -> nbformat.NotebookNode:
     """All blanks, answered, each with its check, as nbgrader expects them."""
     cells = [nbformat.v4.new_code_cell(IMPORTS)]
     for name, blank in blanks.BLANKS.items():
-        code = nbformat.v4.new_code_cell(blanks.solution(name), id=f"blank-{name}")
+        code = nbformat.v4.new_code_cell(answers.solution(name), id=f"blank-{name}")
         code.metadata["nbgrader"] = _metadata(f"blank-{name}", solution=True)
         check = nbformat.v4.new_code_cell(f"assert ready({', '.join(blank.functions)})", id=f"check-{name}")
         check.metadata["nbgrader"] = _metadata(f"check-{name}", grade=True, locked=True, points=blank.points)
@@ -46,7 +46,7 @@ def _metadata(name: str, **facts) -> dict:
 
 
 def labkit_seconds(folder: Path, students: list[str]) -> float:
-    found = {name: {"source": blanks.solution(name), "found": "id"} for name in blanks.BLANKS}
+    found = {name: {"source": answers.solution(name), "found": "id"} for name in blanks.BLANKS}
     for student in students:
         (folder / "collected" / student).mkdir(parents=True)
         content = {"student": student, "refused": None, "notes": [], "code": {}, "blanks": found}

@@ -21,7 +21,7 @@ sys.path.insert(0, str(HERE.parent / "tests"))
 import browser  # noqa: E402
 
 from labkit import settings  # noqa: E402
-from labkit.course import blanks, findings, gradebook, release  # noqa: E402
+from labkit.course import answers, blanks, findings, gradebook, release  # noqa: E402
 from labkit.course.judge import judge  # noqa: E402
 
 # Which declared mistake of a blank's first function a student made; what is not named is right.
@@ -36,7 +36,7 @@ CLASS = {
 
 def make_class(course: Path) -> None:
     """``collected/`` and ``graded/`` of ``CLASS``."""
-    materials = {name: blanks.material(name, blanks.VISIBLE_SEED) for name in blanks.BLANKS}
+    materials = {name: answers.material(name, answers.VISIBLE_SEED) for name in blanks.BLANKS}
     found = findings.findings(settings.REFERENCE / "quick-shapes-seed0")
     for student, mistakes in CLASS.items():
         folder = course / "collected" / student

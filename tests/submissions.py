@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterable
 
 import nbformat
 
-from labkit.course.blanks import BLANKS, function_source, solution
+from labkit.course.answers import function_source, solution
+from labkit.course.blanks import BLANKS
 
 Notebooks = dict[str, nbformat.NotebookNode]
 Change = Callable[[Notebooks], None]

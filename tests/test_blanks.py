@@ -8,10 +8,10 @@ import random
 
 import pytest
 
-from labkit.course import blanks, grade, judge, practice, probe, sandbox
+from labkit.course import answers, blanks, grade, judge, practice, probe, sandbox
 from labkit.settings import LabError
 
-SEEDS = (blanks.VISIBLE_SEED, "hidden 1", "hidden 2")
+SEEDS = (answers.VISIBLE_SEED, "hidden 1", "hidden 2")
 
 RIGHT = {
     "sparsity_penalty": (
@@ -64,12 +64,12 @@ MISTAKES = [(name, mistake) for name, blank in blanks.BLANKS.items() for mistake
 
 @pytest.fixture(scope="module")
 def materials():
-    return {(name, seed): blanks.material(name, seed) for name in blanks.BLANKS for seed in SEEDS}
+    return {(name, seed): answers.material(name, seed) for name in blanks.BLANKS for seed in SEEDS}
 
 
 def sources(name: str, function: str, body: str) -> list[str]:
     """The complete notebook's blank, then this body for one of its functions."""
-    return [blanks.solution(name), blanks.function_source(function, blanks.BLANKS[name].functions[function], body)]
+    return [answers.solution(name), answers.function_source(function, blanks.BLANKS[name].functions[function], body)]
 
 
 def verdict(material: dict, code: list[str]) -> judge.Verdict:
@@ -119,7 +119,7 @@ def test_what_is_not_quite_right_gets_no_full_points_and_no_untrue_sentence(func
 def test_inputs_in_which_mistakes_look_alike_are_drawn_again():
     for name, blank in blanks.BLANKS.items():
         for seed in range(30):
-            material = blanks.material(name, seed)
+            material = answers.material(name, seed)
             for mistake in blank.mistakes:
                 function = mistake.function or next(iter(blank.functions))
                 found = verdict(material, sources(name, function, mistake.body))
@@ -156,7 +156,7 @@ def test_a_private_verdict_repeats_nothing_that_the_code_chose():
 @pytest.mark.parametrize("name", blanks.BLANKS)
 def test_the_solution_in_the_notebook_is_right_for_every_seed(name, materials):
     for seed in SEEDS:
-        assert verdict(materials[name, seed], [blanks.solution(name)]).right
+        assert verdict(materials[name, seed], [answers.solution(name)]).right
 
 
 @pytest.mark.parametrize(("name", "function", "body"), BODIES)
@@ -192,7 +192,7 @@ def test_sandbox_and_kernel_say_the_same_of_every_mistake_and_every_right_answer
 
 
 def test_visible_json_is_what_the_table_gives():
-    assert rounded(practice.visible()) == rounded(json.loads(blanks.visible_text()))
+    assert rounded(practice.visible()) == rounded(json.loads(answers.visible_text()))
 
 
 def rounded(value):
@@ -315,10 +315,10 @@ def table() -> str:
     lines = []
     for name, mistake in MISTAKES:
         function = mistake.function or next(iter(blanks.BLANKS[name].functions))
-        found = [verdict(blanks.material(name, seed), sources(name, function, mistake.body)) for seed in SEEDS]
+        found = [verdict(answers.material(name, seed), sources(name, function, mistake.body)) for seed in SEEDS]
         caught = all(v.sentences == [mistake.sentence] and not v.right for v in found)
         lines.append(f"{name:21s} {'caught' if caught else 'MISSED'} {found[0].points} of 5  {mistake.sentence}")
-    right = [all(verdict(blanks.material(n, s), sources(n, f, b)).right for s in SEEDS) for n, f, b in BODIES]
+    right = [all(verdict(answers.material(n, s), sources(n, f, b)).right for s in SEEDS) for n, f, b in BODIES]
     return "\n".join([*lines, f"{len(MISTAKES)} wrong answers; {sum(right)} of {len(right)} right ones accepted"])
 
 

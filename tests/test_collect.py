@@ -36,8 +36,9 @@ from submissions import (
 
 from labkit.course import archives, release
 from labkit.course import collect as collecting
+from labkit.course.answers import solution
 from labkit.course.archives import Member
-from labkit.course.blanks import BLANKS, solution
+from labkit.course.blanks import BLANKS
 from labkit.course.edition import Edition
 from labkit.course.repair import repair
 

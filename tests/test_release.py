@@ -11,7 +11,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from labkit.course import blanks, edition, release
+from labkit.course import answers, blanks, edition, release
 
 # Calls every function of the edition's labkit with the arguments of every blank; prints those that answer.
 CALL_EVERYTHING = """
@@ -129,7 +129,17 @@ def test_every_blank_has_docstring_hint_and_nothing_else(student):
 
 def test_staff_files_stay_behind(student):
     names = {path.name for path in student.rglob("*.py")}
-    staff = {"blanks.py", "grade.py", "collect.py", "findings.py", "release.py", "staff.py", "gallery.py", "inmate.py"}
+    staff = {
+        "answers.py",
+        "blanks.py",
+        "grade.py",
+        "collect.py",
+        "findings.py",
+        "release.py",
+        "staff.py",
+        "gallery.py",
+        "inmate.py",
+    }
     assert not names & staff
     assert not list(student.rglob("*.png")) and not list(student.rglob("hidden*"))
 
@@ -203,9 +213,9 @@ def test_the_set_up_cell_clones_the_tag_and_leaves_colabs_packages_alone(student
 
 
 def test_no_sentence_of_the_checks_gives_the_expression_away():
-    text = (blanks.VISIBLE).read_text(encoding="utf-8")
+    text = (answers.VISIBLE).read_text(encoding="utf-8")
     for name in blanks.BLANKS:
-        for line in blanks.solution(name).splitlines():
+        for line in answers.solution(name).splitlines():
             for expression in re.findall(r"\w+(?:\.\w+)*\[[^]]+\]|\w+\.\w+\(\)(?:\.\w+\(\))*", line):
                 selection = re.sub(r"^[\w.]+(?=\[)", "", expression)
                 assert selection not in text or len(selection) < 5, (name, selection)

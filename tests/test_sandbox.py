@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from labkit.course import blanks, grade, inmate, sandbox
+from labkit.course import answers, grade, inmate, sandbox
 from labkit.settings import REPOSITORY, LabError
 
 RIGHT = "return mask.nonzero().flatten()"
@@ -82,8 +82,9 @@ HOSTILE = {
         "FileNotFoundError",
     ),
     "imports the answers": (
-        "from labkit.course import blanks\n"
-        "return blanks._functions(blanks.solution('kept-channels'))['kept_channels'](mask)",
+        "from labkit.course import answers\n"
+        "code = [answers.solution('kept-channels')]\n"
+        "return answers.probe.functions_in(code, ['kept_channels'])['kept_channels'](mask)",
         "ModuleNotFoundError|ImportError",
     ),
     "reads the shadow file": (f"open('/etc/shadow').read()\n{RIGHT}", "FileNotFoundError|PermissionError"),
@@ -252,11 +253,11 @@ def marks(course, listener):
     materials = grade.hidden_materials("for the tests")
     words = {"KEYCTL": str(CALLS["keyctl"]), "ADD_KEY": str(CALLS["add_key"])}
     words |= {"CLASS": str(course), "REPOSITORY": str(REPOSITORY), "PORT": str(listener[0])}
-    jobs = {"right": grade._job(materials["penalty"], {"code": {}}, blanks.solution("penalty"))}
+    jobs = {"right": grade._job(materials["penalty"], {"code": {}}, answers.solution("penalty"))}
     for name, (body, _) in HOSTILE.items():
         for word, value in words.items():
             body = body.replace(word, value)
-        source = blanks.function_source("kept_channels", ["mask"], body)
+        source = answers.function_source("kept_channels", ["mask"], body)
         jobs[name] = grade._job(materials["kept-channels"], {"code": {}}, source)
     jobs["right at the end"] = jobs["right"]
     outcomes = sandbox.run(jobs, seconds=SECONDS)
@@ -316,7 +317,7 @@ def test_a_container_is_started_without_network_and_with_limits(tmp_path, monkey
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     materials = grade.hidden_materials("x")
-    job = grade._job(materials["kept-channels"], {"code": {}}, blanks.solution("kept-channels"))
+    job = grade._job(materials["kept-channels"], {"code": {}}, answers.solution("kept-channels"))
     outcome = sandbox.run({"kept-channels": job}, sandbox.container("course/torch"))["kept-channels"]
     assert grade.verdict_of(materials["kept-channels"], outcome).right
     said = (tmp_path / "said").read_text()
@@ -346,7 +347,7 @@ def test_a_copy_in_name_only_gains_at_most_the_points_for_form(course):
     )
     material = grade.hidden_materials("x")["linear-bias"]
     for rest, points in (("thin_linear.bias.data = linear.bias.data", 5), ("pass", 0)):
-        source = blanks.function_source("copy_linear_bias", ["thin_linear", "linear"], body + rest)
+        source = answers.function_source("copy_linear_bias", ["thin_linear", "linear"], body + rest)
         outcome = sandbox.run({"linear-bias": grade._job(material, {"code": {}}, source)})["linear-bias"]
         assert grade.verdict_of(material, outcome).points <= points
 

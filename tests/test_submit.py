@@ -10,7 +10,7 @@ import zipfile
 import pytest
 
 from labkit import cli, models, settings
-from labkit.course import blanks, edition, practice, submit
+from labkit.course import answers, edition, practice, submit
 from labkit.course.release import released_notebooks
 from labkit.settings import LabError
 
@@ -28,7 +28,7 @@ def solved():
         for count, cell in enumerate((c for c in content["cells"] if c["cell_type"] == "code"), 1):
             cell["execution_count"] = count
             if cell["id"].startswith("blank-"):
-                cell["source"] = blanks.solution(cell["id"].removeprefix("blank-"))
+                cell["source"] = answers.solution(cell["id"].removeprefix("blank-"))
     return notebooks
 
 

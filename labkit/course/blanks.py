@@ -1,28 +1,12 @@
 """The table of blanks: the one declaration that students' checks, grading and the tests read.
 
-A right answer is what the complete notebook's solution region computes: it is executed, never
-written down again. ``material(blank, seed)`` turns a blank into plain data for one seed; the data
-for the visible seed travels with the student edition as ``visible.json``, this module does not.
+A right answer is what the complete notebook's solution region computes: ``labkit.course.answers``
+executes it, and it is never written down again. Neither module ships to students.
 """
 
-import json
 import random
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
-
-import nbformat
-
-from labkit import settings
-from labkit.course import probe
-from labkit.course.judge import judge
-
-NOTEBOOKS = settings.REPOSITORY / "notebooks"
-VISIBLE = Path(__file__).with_name("visible.json")
-VISIBLE_SEED = 0
-DRAWS = 100  # of inputs, until all mistakes can be told apart
 
 
 @dataclass(frozen=True)
@@ -669,69 +653,3 @@ BLANKS = {
         ),
     )
 }
-
-
-def function_source(function: str, parameters: list[str], body: str) -> str:
-    """A function with this body, as a student would have typed it."""
-    lines = "".join(f"    {line}\n" for line in body.splitlines())
-    return f"def {function}({', '.join(parameters)}):\n{lines}"
-
-
-@cache
-def solution(name: str) -> str:
-    """The source of a blank's cell in the complete notebook, answers in."""
-    blank = BLANKS[name]
-    cells = nbformat.read(NOTEBOOKS / f"{blank.notebook}.ipynb", as_version=4).cells
-    (source,) = (cell.source for cell in cells if cell.get("id") == f"blank-{name}")
-    return re.sub(r"^ *### (BEGIN|END) SOLUTION\n", "", source + "\n", flags=re.MULTILINE)
-
-
-def material(name: str, seed) -> dict:
-    """The blank as plain data: its cases for ``seed``, what the right answer does in each of them, and
-    what each declared mistake does. Inputs in which a mistake looks right, or like another, are drawn again."""
-    drawn = (_drawn(BLANKS[name], random.Random(f"{name} {seed} {number}")) for number in range(DRAWS))
-    chosen = next(filter(_telling, drawn))
-    for part in chosen["functions"].values():
-        for observation in (item for mistake in part["mistakes"] for item in mistake["observed"]):
-            observation.pop("message", None)  # another version of torch may word it in another way
-    return chosen
-
-
-def _drawn(blank: Blank, rng: random.Random) -> dict:
-    functions = {
-        function: {"parameters": parameters, "watched": list(blank.watched), "cases": [], "mistakes": []}
-        for function, parameters in blank.functions.items()
-    }
-    for function, group, arguments in blank.cases(rng):
-        functions[function]["cases"].append({"group": group, "arguments": arguments})
-    answers = probe.functions_in([solution(blank.name)], list(functions))
-    for function, observed in probe.observe_all(answers, functions).items():
-        for case, expected in zip(functions[function]["cases"], observed):
-            case["expected"] = expected
-    for mistake in blank.mistakes:
-        function = mistake.function or next(iter(functions))
-        part = functions[function]
-        wrong = probe.functions_in([function_source(function, part["parameters"], mistake.body)], [function])
-        observed = probe.observe_all(wrong, {function: part})[function]
-        part["mistakes"].append({"sentence": mistake.sentence, "says": mistake.says, "observed": observed})
-    facts = {key: getattr(blank, key) for key in ("name", "title", "notebook", "points", "credit")}
-    return facts | {"functions": functions}
-
-
-def _telling(material: dict) -> bool:
-    """Whether each declared mistake fails, and is told its own sentence."""
-    for function, part in material["functions"].items():
-        alone = material | {"functions": {function: part}}
-        for mistake in part["mistakes"]:
-            if judge(alone, {function: mistake["observed"]}).sentences != [mistake["sentence"]]:
-                return False
-    return True
-
-
-def visible_text() -> str:
-    """The content of ``visible.json``: every blank's material for the visible seed."""
-    return json.dumps({name: material(name, VISIBLE_SEED) for name in BLANKS}, ensure_ascii=False, indent=0) + "\n"
-
-
-def write_visible() -> None:
-    VISIBLE.write_text(visible_text(), encoding="utf-8")

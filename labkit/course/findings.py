@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from labkit import data, measure, models, records, settings, training
-from labkit.course import blanks, probe
+from labkit.course import answers, probe
 from labkit.course.untrusted import read, shown
 from labkit.pruning import ChannelPlan
 from labkit.records import Record
@@ -113,14 +113,14 @@ def keeps_its_budget(case: Case, run: Record) -> Iterator[str]:
 
 
 @cache
-def answers() -> dict[str, Callable]:
-    sources = [blanks.solution("penalty"), blanks.solution("subgradient")]
+def right_functions() -> dict[str, Callable]:
+    sources = [answers.solution("penalty"), answers.solution("subgradient")]
     return probe.functions_in(sources, ["lambda_for", "penalty_gradient"])
 
 
 def has_the_right_gradient(case: Case, run: Record) -> Iterator[str]:
     lam, got = run.config["lambda"], run.config["penalty_probe"]
-    right = answers()["penalty_gradient"](torch.tensor(training.PROBE), lam).tolist() if lam else None
+    right = right_functions()["penalty_gradient"](torch.tensor(training.PROBE), lam).tolist() if lam else None
     sizes = len(got or []), len(right or [])
     if sizes[0] != sizes[1] or right and not np.allclose(got, right, rtol=1e-5, atol=1e-6 * lam):
         yield f"the penalty's gradient at γ = {list(training.PROBE)} was {got}; right is {right}."
@@ -178,7 +178,7 @@ def follow_from_the_budgets(case: Case, runs: list[Record]) -> Iterator[str]:
     if case.profile:
         like = next(run for run in runs if run.config["recipe"] == asdict(case.profile.train))
         rates, momentum = rates_of(like), case.profile.train.momentum
-        wanted = [float(f"{answers()['lambda_for'](b, rates, momentum):.2g}") for b in case.profile.budgets]
+        wanted = [float(f"{right_functions()['lambda_for'](b, rates, momentum):.2g}") for b in case.profile.budgets]
         if missing := [lam for lam in wanted if not any(math.isclose(lam, f, rel_tol=1e-6) for f in found)]:
             yield f"λ are {_list(found)}; the profile's budgets give {_list(wanted)}: {_list(missing)} is missing."
 

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from labkit import records
-from labkit.course import blanks, findings, sandbox
+from labkit.course import answers, blanks, findings, sandbox
 from labkit.course.judge import Fault, Verdict, judge
 from labkit.settings import LabError
 
@@ -55,7 +55,7 @@ def hidden_seed(course: Path) -> str:
 
 
 def hidden_materials(seed: str) -> dict[str, dict]:
-    return {name: blanks.material(name, f"hidden {seed}") for name in blanks.BLANKS}
+    return {name: answers.material(name, f"hidden {seed}") for name in blanks.BLANKS}
 
 
 def graded(folder: Path, out: Path, materials: dict[str, dict], command: list[str]) -> dict:

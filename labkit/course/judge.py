@@ -1,6 +1,6 @@
 """Compare what a student's functions did with what was expected: plain values against plain values.
 
-A blank's *material* is data, made by ``labkit.course.blanks`` for one seed:
+A blank's *material* is data, made by ``labkit.course.answers`` for one seed:
 
 ``{"name", "title", "points", "notebook", "credit": {pattern: points}, "functions": {function:
 {"parameters": [...], "watched": [...], "cases": [{"group", "arguments", "expected"}],

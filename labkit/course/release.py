@@ -14,7 +14,7 @@ from pathlib import Path
 
 import nbformat
 
-from labkit.course import blanks, edition
+from labkit.course import answers, edition
 from labkit.settings import REFERENCE, REPOSITORY, LabError
 
 REGION = re.compile(r"^([ ]*)### BEGIN SOLUTION\n.*?^[ ]*### END SOLUTION$", re.DOTALL | re.MULTILINE)
@@ -56,7 +56,7 @@ if "google.colab" in sys.modules:
 
 def complete_notebooks() -> dict[str, nbformat.NotebookNode]:
     """The complete notebooks by name, such as ``01_sparsity_training``, in order."""
-    return {path.stem: nbformat.read(path, as_version=4) for path in sorted(blanks.NOTEBOOKS.glob("*.ipynb"))}
+    return {path.stem: nbformat.read(path, as_version=4) for path in sorted(answers.NOTEBOOKS.glob("*.ipynb"))}
 
 
 def emptied(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
@@ -146,7 +146,7 @@ def _write(target: Path, text: str) -> None:
 
 def _readme(course: edition.Edition) -> str:
     text = Path(__file__).with_name("student_readme.md").read_text(encoding="utf-8")
-    names = [path.stem for path in sorted(blanks.NOTEBOOKS.glob("*.ipynb"))]
+    names = [path.stem for path in sorted(answers.NOTEBOOKS.glob("*.ipynb"))]
     if course.repository:
         rows = [BADGE.format(repository=course.repository, ref=course.ref, name=name).strip() for name in names]
         rows = [f"{name}: {row}\n" for name, row in zip(names, rows)]
