@@ -87,7 +87,8 @@ def hostile(build) -> Iterator[tuple[str, Archive, float | None, str]]:
         yield kind, build({"kept_channels": body}), ALL - 5, ""
     probe = "raise KeyError(str(mask.tolist()))"
     for number in ("one", "two"):
-        yield f"same probe {number}", build({"kept_channels": probe}), ALL - 5, ""
+        copied = {"report.pdf": made.PDF}
+        yield f"same probe {number}", build({"kept_channels": probe}, extra=copied), ALL - 5, ""
     yield "zip slip", lambda student: made.zipped({"../../escaped.ipynb": b"{}"}), None, "refused"
     bomb = {"notebooks/01_sparsity_training.ipynb": bytes(300 * 2**20)}
     yield "zip bomb", lambda student: made.zipped(bomb), None, "refused"
@@ -98,7 +99,12 @@ def students(count: int | None = None) -> list[Student]:
     notebooks, course = release.released_notebooks(), edition.current()
 
     def build(bodies: dict, **options) -> Archive:
-        return lambda student: made.submission(student, bodies, notebooks, **options)
+        def archive(student: str) -> bytes:
+            own = {"report.pdf": made.PDF + student.encode()}
+            own["records/sparsity-lambda0/record.json"] = made.RECORD.replace(b"{", b'{"of": "%s", ' % student.encode())
+            return made.submission(student, bodies, notebooks, **options | {"extra": own | options.get("extra", {})})
+
+        return archive
 
     rows = [*usual(build), *hostile(build)]
     more = cycle(row for row in rows if row[0] not in ("50 MB of output", "zip bomb", "never ends, deaf to signals"))

@@ -509,7 +509,10 @@ def test_receipts_are_compared_with_the_files(collected, released):
     assert found[STUDENT]["notes"] == [f"Changed after the receipt was written: `notebooks/{THIRD}.ipynb`."]
     assert found["none"]["notes"] == ["It holds no receipt.json: it was not made by labkit submit."]
     assert found["odd1"]["notes"] == ["`receipt.json` is no receipt."]
-    assert found["gone"]["notes"] == ["On the receipt, but not there: `extra/a`."]
+    assert found["gone"]["notes"] == [
+        "On the receipt, but not there: `extra/a`.",
+        "Extra files are in the archive only: `extra/b`.",
+    ]
 
 
 def test_records_and_reports_that_are_odd(collected, released, tmp_path):

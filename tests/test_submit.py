@@ -27,6 +27,12 @@ def solved():
         notebooks[name] = content = json.loads(json.dumps(notebook))
         for count, cell in enumerate((c for c in content["cells"] if c["cell_type"] == "code"), 1):
             cell["execution_count"] = count
+            for given, written in (
+                ("your student id", STUDENT),
+                ("# Your code here.", "1"),
+                ('"""\n\n"""', '"""Seen."""'),
+            ):
+                cell["source"] = cell["source"].replace(given, written)
             if cell["id"].startswith("blank-"):
                 cell["source"] = answers.solution(cell["id"].removeprefix("blank-"))
     return notebooks
@@ -50,6 +56,7 @@ class Desk:
             (self.runs / run).mkdir(parents=True)
             shutil.copy(settings.REFERENCE / "quick-shapes-seed0" / run / "record.json", self.runs / run)
         (self.runs / "report.pdf").write_bytes(b"%PDF-1.7 tiny")
+        os.utime(self.runs / "report.pdf", (0, 0))  # the notebooks were saved after they had made it
 
     def path(self, name):
         return self.notebooks / f"{name}.ipynb"
@@ -421,7 +428,7 @@ def test_hand_in_finds_notebooks_and_runs(here, monkeypatch, capsys, inside_note
     monkeypatch.chdir(place)
     submit.hand_in(f" {STUDENT} ")
     assert "sha256" in capsys.readouterr().out
-    assert (place / f"pruning_lab1_{STUDENT}.zip").exists()
+    assert (here.folder / f"pruning_lab1_{STUDENT}.zip").exists()
 
 
 def test_hand_in_in_colab_takes_the_notebooks_in_drive(here, monkeypatch, capsys):
@@ -431,6 +438,39 @@ def test_hand_in_in_colab_takes_the_notebooks_in_drive(here, monkeypatch, capsys
     (drive / "02_scaling_factors.ipynb").rename(drive / "Kopie von 02_scaling_factors.ipynb")
     submit.hand_in(STUDENT)
     assert "Kopie von 02_scaling_factors.ipynb was taken" in capsys.readouterr().out
+
+
+def test_a_last_notebook_that_was_not_saved_is_refused(desk, refused):
+    desk.code("05_report")[0]["source"] = 'STUDENT = "xy9876"'
+    desk.write("05_report")
+    with refused("05_report.ipynb", "STUDENT = 'xy9876'", STUDENT, "save the notebook"):
+        desk.submit()
+    desk.code("05_report")[0]["source"] = f'STUDENT = "{STUDENT}"'
+    desk.write("05_report")
+    desk.submit()
+    os.utime(desk.path("05_report"), (1, 1))
+    os.utime(desk.runs / "report.pdf", (2, 2))
+    with refused("05_report.ipynb", "saved before the report", "save the notebook now"):
+        desk.submit()
+
+
+def test_what_is_not_written_and_what_does_not_fit_together_is_noted(desk):
+    assert desk.submit().notes == []
+    desk.code("05_report")[-2]["source"] = 'answers["half"] = f"""  \n """'
+    desk.code("02_scaling_factors")[3]["source"] = "figure = None\n# Your code here."
+    for name in ("05_report", "02_scaling_factors"):
+        desk.write(name)
+    record = desk.runs / "sparsity-lambda0.005" / "record.json"
+    record.parent.mkdir()
+    content = json.loads(
+        (settings.REFERENCE / "quick-shapes-seed0" / "sparsity-lambda0.005" / "record.json").read_text()
+    )
+    content["config"]["seed"] = 5
+    record.write_text(json.dumps(content))
+    notes = desk.submit().notes
+    assert "02_scaling_factors.ipynb: 1 answer is not written yet." in notes
+    assert "05_report.ipynb: 1 answer is not written yet." in notes
+    assert any("was made from another training" in note for note in notes)
 
 
 def test_hand_in_says_what_to_do_instead_of_raising(here, capsys):

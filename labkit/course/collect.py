@@ -350,7 +350,9 @@ def attachments(members: tuple[Member, ...]) -> tuple[dict[str, bytes], list[str
                 kept[path] = member.data
             except Unreadable as reason:
                 notes.append(f"{shown(member.path)} {reason}; it is left out.")
-    pages = [member for member in members if member.name.lower().endswith(".pdf")]
+    if extra := [member.path for member in members if re.search(r"(?:^|/)extra/", member.path)]:
+        notes.append(f"Extra files are in the archive only: {listed(extra)}.")
+    pages = [m for m in members if m.name.lower().endswith(".pdf") and m.path not in extra]
     pages = [member for member in pages if member.name == "report.pdf"] or pages
     if len(pages) > 1 or (pages and pages[0].name != "report.pdf"):
         notes.append(f"{shown(pages[0].path)} is taken for the report, of {len(pages)} PDF files.")

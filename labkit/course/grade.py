@@ -12,7 +12,7 @@ from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-from labkit import records
+from labkit import records, settings
 from labkit.course import answers, blanks, findings, sandbox
 from labkit.course.judge import Fault, Verdict, judge
 from labkit.settings import LabError
@@ -41,7 +41,10 @@ def grade(course: Path, command: list[str] | None = None, workers: int | None = 
             raise
     results.sort(key=lambda result: result["student"])
     submissions = [json.loads((folder / "submission.json").read_text(encoding="utf-8")) for folder in folders]
-    records.write_text(course / "graded" / "notes.md", notes_page(results, twins(results, submissions)))
+    alike = twins(results, submissions)
+    for student, sentences in copies(folders).items():
+        alike[student] += sentences
+    records.write_text(course / "graded" / "notes.md", notes_page(results, alike))
     return results
 
 
@@ -152,6 +155,24 @@ def twins(results: list[dict], submissions: list[dict]) -> dict[str, list[str]]:
         for student in students if len(students) > 1 else []:
             others = ", ".join(other for other in students if other != student)
             said[student].append(f"blank-{name}: the same unusual code as {others}.")
+    return said
+
+
+def copies(folders: list[Path]) -> dict[str, list[str]]:
+    """By student, a sentence on each report and record that is byte for byte another student's; records
+    that are the course's reference runs are findings already."""
+    shipped = {hashlib.sha256(path.read_bytes()).digest() for path in settings.REFERENCE.glob("*/*/record.json")}
+    owners = defaultdict(dict)
+    for folder in folders:
+        for path in (*folder.glob("report.pdf"), *sorted(folder.glob("records/*/record.json"))):
+            digest = hashlib.sha256(path.read_bytes()).digest()
+            if digest not in shipped:
+                owners[digest][folder.name] = path.relative_to(folder).as_posix()
+    said = defaultdict(list)
+    for places in owners.values():
+        for student, path in places.items() if len(places) > 1 else ():
+            others = ", ".join(other for other in places if other != student)
+            said[student].append(f"{path} is byte for byte that of {others}.")
     return said
 
 

@@ -302,8 +302,15 @@ def feedback(course: Path) -> list[Path]:
         folder = course / "autograded" / student / ASSIGNMENT
         notebooks = {file.stem: nbformat.read(file, as_version=4) for file in sorted(folder.glob("*.ipynb"))}
         row = pages.csv_row(student, marks, refused.get(student))
-        opening = f"{row['points so far']:g} of {row['max']:g} points ({row['status']})"
-        opening += f"\n\n{pages.verbatim(refused[student])}" if refused.get(student) else ""
+        waiting = sum(item.points is None for item in marks)
+        if refused.get(student) and waiting:
+            opening = "**Not graded:** your archive could not be read. Please hand in again."
+        elif waiting:
+            opening = (
+                f"{row['points so far'] or 0:g} points so far; {waiting} of {len(marks)} items are not graded yet."
+            )
+        else:
+            opening = f"{row['points so far']:g} of {row['max']:g} points"
         files.append(course / "feedback" / f"{student}.html")
         _write(files[-1], pages.feedback_page(student, opening, marks, notebooks))
     return files

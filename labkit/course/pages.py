@@ -145,7 +145,7 @@ def csv_row(student: str, marks: list[Item], refused: str | None) -> dict:
         **{item.cell: item.points for item in marks if item.cell.startswith("blank-")},
         "code": None if None in code else sum(code),
         **{item.cell: item.points for item in marks if not item.cell.startswith("blank-")},
-        "points so far": sum(given),
+        "points so far": sum(given) if given else None,
         "total": None if ungraded else sum(given),
         "max": sum(item.of for item in marks),
         "status": _status(ungraded, review, refused),

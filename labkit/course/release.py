@@ -125,7 +125,6 @@ def release(out: Path, repository: str = "", ref: str = "") -> Path:
     for run in sorted((REFERENCE / SHIPPED_RUNS).glob("*/record.json")):
         for path in run.parent.iterdir():
             _copy(path, out / "data" / "reference" / SHIPPED_RUNS / run.parent.name / path.name)
-    _copy(REPOSITORY / "data" / "README.md", out / "data" / "README.md")
     _write(out / "README.md", _readme(course))
     for name, notebook in released_notebooks(course).items():
         _write(out / "notebooks" / f"{name}.ipynb", nbformat.writes(notebook) + "\n")
@@ -148,9 +147,11 @@ def _readme(course: edition.Edition) -> str:
     text = Path(__file__).with_name("student_readme.md").read_text(encoding="utf-8")
     names = [path.stem for path in sorted(answers.NOTEBOOKS.glob("*.ipynb"))]
     if course.repository:
+        text = text.replace("<!-- colab -->\n", "").replace("<!-- end -->\n", "")
         rows = [BADGE.format(repository=course.repository, ref=course.ref, name=name).strip() for name in names]
         rows = [f"{name}: {row}\n" for name, row in zip(names, rows)]
     else:
+        text = re.sub(r"<!-- colab -->\n.*?<!-- end -->\n", "", text, flags=re.DOTALL)
         rows = [f"- [{name}](notebooks/{name}.ipynb)" for name in names]
     return text.replace("<!-- notebooks -->", "\n".join(rows)).replace("<!-- archive -->", f"{course.archive}.zip")
 

@@ -52,9 +52,7 @@ def collect(options) -> None:
 
     found = collect(options.folder, options.course, edition.current())
     noted, refused = (sum(bool(s[key]) for s in found) for key in ("notes", "refused"))
-    print(
-        f"{len(found)} submissions, {noted} with notes, {refused} refused: {options.course / 'collected' / 'notes.md'}"
-    )
+    print(f"{len(found)} hand-ins: {noted} with notes, {refused} refused: {options.course / 'collected' / 'notes.md'}")
 
 
 def grade(options) -> None:
@@ -68,7 +66,7 @@ def grade(options) -> None:
         print(change)
     marked = [result["points"] for result in results if result["points"] is not None]
     mean = f", {sum(marked) / len(marked):.1f} of {results[0]['of']} code points on average" if marked else ""
-    print(f"{len(marked)} submissions marked{mean}; {len(results) - len(marked)} refused")
+    print(f"marked: {len(marked)}{mean}; {len(results) - len(marked)} refused")
     print(f"what to look at: {options.course / 'graded' / 'notes.md'}")
 
 

@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 
 import labkit
-from labkit import models, records, settings
+from labkit import models, records, settings, studies
 from labkit.course import edition, practice, probe
 from labkit.course.judge import Verdict, judge
 from labkit.settings import LabError
@@ -89,7 +89,7 @@ def hand_in(student: str) -> None:
     """What the last cell of notebook 05 calls: hand in from here, or say why not and what to do."""
     if student.strip() in ("", PLACEHOLDER):
         print(
-            "Nothing is handed in yet: write your id into STUDENT in the first cell, run the notebook again, "
+            "Nothing is handed in yet: write your id into STUDENT at the top, run the notebook again, "
             "save all notebooks, and run this cell again."
         )
         return
@@ -101,10 +101,11 @@ def hand_in(student: str) -> None:
 
 def from_here(student: str, extra: tuple = (), notebooks: Path | None = None, out: Path | None = None) -> Receipt:
     """``submit`` with this process's runs and, if no folders are given, the notebooks that lie here
-    (in Colab: in Drive) and an archive in the current folder."""
+    (in Colab: in Drive) and an archive in the current folder, or beside ``notebooks`` from inside it."""
     places = (COLAB, Path("notebooks"), Path("."))
     nearest = next((place for place in places if any(_candidates(place, name) for name in NOTEBOOKS)), places[1])
-    return submit(student, notebooks or nearest, settings.current().folder, out or Path.cwd(), extra)
+    here = Path.cwd().parent if Path.cwd().name == "notebooks" else Path.cwd()
+    return submit(student, notebooks or nearest, settings.current().folder, out or here, extra)
 
 
 def submit(
@@ -126,13 +127,15 @@ def submit(
         files[f"notebooks/{name}.ipynb"] = content = _read(path)
         cells[name] = code_cells(content, path)
         refuse_unrun(cells[name], path)
-        notes += note + _errors(cells[name], path)
+        notes += note + _errors(cells[name], path) + _as_given_out(cells[name], path)
     files["report.pdf"] = _report(Path(runs) / "report.pdf")
+    refuse_unsaved(student, cells[NOTEBOOKS[-1]], path, Path(runs) / "report.pdf")
     files["labkit/models.py"] = _read(Path(models.__file__))
     kept = records.load_all(runs)
     files |= {f"records/{r.name}/record.json": _read(r.folder / "record.json") for r in kept}
     if not any(record.kind == "sparsity" for record in kept):
         notes.append(f"no training of your own is in {runs}: the records of notebooks 01 to 04 are missing.")
+    notes += _outdated(kept)
     files |= {f"extra/{name}": content for name, content in _extras([Path(path) for path in extra]).items()}
     if (total := sum(map(len, files.values()))) > MOST_ALL:
         largest = max(files, key=lambda name: len(files[name]))
@@ -242,6 +245,39 @@ def refuse_unrun(cells: list[dict], path: Path) -> None:
             )
 
 
+def refuse_unsaved(student: str, cells: list[dict], path: Path, report: Path) -> None:
+    """Raises ``LabError`` if the last notebook, as it was saved, is not the one that made the report."""
+    names = [
+        found[2] for cell in cells if (found := re.search(r"^STUDENT = (['\"])(.*)\1", cell["source"], re.MULTILINE))
+    ]
+    if names and names[0].strip() != student:
+        raise LabError(
+            f"{path}, as it is saved, says STUDENT = {names[0]!r} and not {student!r}: write your id there, run all "
+            "cells, save the notebook, and hand in again."
+        )
+    if path.stat().st_mtime < report.stat().st_mtime:
+        raise LabError(f"{path} was saved before the report was made: save the notebook now, and hand in again.")
+
+
+def _as_given_out(cells: list[dict], path: Path) -> list[str]:
+    """A line if answers that are graded by eye are not written yet."""
+    empty = re.compile(r'# Your code here\.|^answers\["\w+"\] = f?"""\s*"""', re.MULTILINE)
+    count = sum(bool(empty.search(cell["source"])) for cell in cells)
+    return [f"{path.name}: {count} answer{'s are' * (count > 1) or ' is'} not written yet."] if count else []
+
+
+def _outdated(kept: list[records.Record]) -> list[str]:
+    """A line for each pruning that was made from another training than the one that is handed in."""
+    notes, trained = [], {record.name: record for record in kept}
+    for record in kept:
+        try:
+            if record.kind == "pruning" and record.config.get("parent") in trained:
+                studies.made_from(record, trained[record.config["parent"]])
+        except LabError as error:
+            notes.append(str(error))
+    return notes
+
+
 def _named(cell: dict) -> str:
     line = cell["source"].strip().splitlines()[0]
     return f"code cell {cell['number']} ({line[:60]}{'…' if len(line) > 60 else ''})"
@@ -258,7 +294,10 @@ def _errors(cells: list[dict], path: Path) -> list[str]:
 def _report(path: Path) -> bytes:
     content = _read(path) if path.is_file() else b""
     if not content.startswith(b"%PDF"):
-        raise LabError(f"{path} is {'no PDF' if content else 'missing'}: run notebook 05_report, and hand in again.")
+        raise LabError(
+            f"{path} is {'no PDF' if content else 'missing'}: run notebook 05_report there, and hand in again (where runs "
+            "are looked for is set by the folder you are in, LABKIT_RUNS and LABKIT_SEED)."
+        )
     return content
 
 
