@@ -134,8 +134,10 @@ def _forbid_system_calls() -> None:
     program += [(end, 0, 0, allow), (end, 0, 0, refuse)]
     code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in program))
     filter_ = struct.pack("HxxxxxxP", len(program), ctypes.addressof(code))
-    pr_set_seccomp, seccomp_mode_filter = 22, 2
-    if ctypes.CDLL(None, use_errno=True).prctl(pr_set_seccomp, seccomp_mode_filter, filter_, 0, 0):
+    pr_set_no_new_privs, pr_set_seccomp, seccomp_mode_filter = 38, 22, 2
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(pr_set_no_new_privs, 1, 0, 0, 0)  # without it only root may set a filter
+    if libc.prctl(pr_set_seccomp, seccomp_mode_filter, filter_, 0, 0):
         raise OSError(ctypes.get_errno(), "seccomp")
 
 
