@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from labkit.course import answers, grade, inmate, sandbox
-from labkit.settings import REPOSITORY, LabError
+from labkit.settings import REPOSITORY
 
 RIGHT = "return mask.nonzero().flatten()"
 MACHINE = platform.machine() if platform.machine() in inmate.FORBIDDEN else "x86_64"
@@ -60,7 +60,7 @@ HOSTILE = {
     ),
     "fills shared memory": (f"import mmap\nmmap.mmap(-1, 3 * 2**30)\n{RIGHT}", "MemoryError|OSError"),
     "fills the disk": (
-        "import os\nfor folder in ('/tmp', '/dev/shm', '/dev', '/', '/work', '/packages0', os.getcwd(), '/proc'):\n"
+        "import os\nfor folder in ('/tmp', '/dev/shm', '/dev', '/', '/inside', '/packages0', os.getcwd(), '/proc'):\n"
         "    try:\n        with open(folder + '/big', 'wb') as file: file.write(b'x' * 10**6)\n"
         f"        {RIGHT}\n    except OSError: pass\nraise OSError",
         "OSError",
@@ -352,6 +352,17 @@ def test_a_copy_in_name_only_gains_at_most_the_points_for_form(course):
         assert grade.verdict_of(material, outcome).points <= points
 
 
-def test_lost_sandboxes_raise_nothing_but_lab_errors():
-    with pytest.raises((LabError, OSError)):
+def test_a_command_that_is_not_there_says_so(refused):
+    with refused("did not start", "/nowhere/at/all", "docs/ta.md"):
         sandbox.run({"x": {"sources": [], "functions": {}}}, ["/nowhere/at/all"])
+
+
+def test_limits_that_cannot_be_set_are_no_blanks_fault(tmp_path, refused):
+    """An inmate on a machine that refuses the filter: nobody is marked."""
+    for file in sandbox.INSIDE:
+        shutil.copy(file, tmp_path)
+    inside = tmp_path / "inmate.py"
+    inside.write_text(inside.read_text().replace("22, 2\n", "22, 99\n"))
+    packages = [path for path in sys.path if path.endswith("-packages")]
+    with refused("did not start", "limits and filter cannot be set"):
+        sandbox.run({"x": {"sources": [], "functions": {}}}, [sys.executable, "-I", str(inside), *packages])

@@ -85,5 +85,5 @@ def visible_text() -> str:
     return json.dumps({name: material(name, VISIBLE_SEED) for name in BLANKS}, ensure_ascii=False, indent=0) + "\n"
 
 
-def write_visible() -> None:
+if __name__ == "__main__":
     VISIBLE.write_text(visible_text(), encoding="utf-8")

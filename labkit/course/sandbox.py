@@ -50,9 +50,11 @@ def _once(command: list[str], blanks: dict, seconds: float) -> dict[str, Outcome
     """What came out of one sandbox, by blank."""
     job = json.dumps({"seconds": seconds, "megabytes": MEGABYTES, "blanks": blanks}).encode()
     limit = START + (seconds + 1) * len(blanks)
-    process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
-    )
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    try:
+        process = subprocess.Popen(command, start_new_session=True, **pipes)
+    except OSError as error:
+        raise LabError(f"The sandbox did not start ({error}): see docs/ta.md for what it needs.") from error
     try:
         out, err = process.communicate(job, timeout=limit)
     except subprocess.TimeoutExpired:
@@ -101,14 +103,14 @@ def bubblewrap() -> list[str]:
         *("--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"),
         *("--new-session", "--die-with-parent", "--clearenv", "--hostname", "sandbox", "--cap-drop", "ALL"),
         *_environment(),
-        *("--ro-bind", "/usr", "/usr", "--proc", "/proc", "--dir", "/dev", "--dir", "/work"),
+        *("--ro-bind", "/usr", "/usr", "--proc", "/proc", "--dir", "/dev", "--dir", "/inside"),
         *(part for name in ("null", "zero", "urandom") for part in ("--dev-bind", f"/dev/{name}", f"/dev/{name}")),
         *("--size", "1000000", "--perms", "1777", "--tmpfs", "/tmp"),  # importing torch makes a temporary folder
         *_system_folders(),
         *binds,
     ]
     for file in INSIDE:
-        arguments += ["--ro-bind", str(file), f"/work/{file.name}"]
+        arguments += ["--ro-bind", str(file), f"/inside/{file.name}"]
     arguments += ["--remount-ro", "/", "--chdir", "/"]
     if os.geteuid() == 0:  # as root the user namespace would leave root's eyes: change the user for good instead
         keep = ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID", "--cap-add", "CAP_SETPCAP"]
@@ -150,7 +152,7 @@ def _python() -> tuple[list[str], list[str]]:
         if (folder / "labkit").is_dir():  # an installed labkit has the wrong answers, and stays outside
             binds += ["--tmpfs", f"/packages{number}/labkit", "--remount-ro", f"/packages{number}/labkit"]
         inside.append(f"/packages{number}")
-    return [str(executable), "-I", "-S", "/work/inmate.py", *inside], binds
+    return [str(executable), "-I", "-S", "/inside/inmate.py", *inside], binds
 
 
 def container(image: str) -> list[str]:
@@ -159,9 +161,9 @@ def container(image: str) -> list[str]:
     if tool is None:
         raise LabError("Neither podman nor docker is here: install one of them, or bubblewrap.")
     limits = ["--memory", "4g", "--pids-limit", "64", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
-    mounts = [part for file in INSIDE for part in ("--volume", f"{file}:/work/{file.name}:ro")]
+    mounts = [part for file in INSIDE for part in ("--volume", f"{file}:/inside/{file.name}:ro")]
     return [
         *(tool, "run", "--rm", "--init", "--interactive", "--network", "none", "--read-only", "--tmpfs", "/tmp"),
         *("--user", f"{NOBODY}:{NOBODY}"),
-        *(*limits, *mounts, image, "python3", "-s", "-E", "/work/inmate.py"),
+        *(*limits, *mounts, image, "python3", "-s", "-E", "/inside/inmate.py"),
     ]
