@@ -1,13 +1,11 @@
 """Fit, evaluate and recalibrate a network. One loop serves every notebook, on a GPU or a CPU."""
 
 import copy
-import ctypes
 import hashlib
 import json
 import math
 import time
-from collections.abc import Callable
-from contextlib import nullcontext, suppress
+from collections.abc import Callable, Generator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from torch.nn import functional as F
 
 from labkit import records
 from labkit.data import Dataset, Images, augmented_batches, batches
+from labkit.hardware import fast_dtype, keep_freed_memory, mixed_precision, recorded, side_by_side
 from labkit.models import prunable
 from labkit.records import Record
 from labkit.settings import LabError, Recipe
@@ -25,23 +24,8 @@ from labkit.settings import LabError, Recipe
 SNAPSHOTS = 10  # how often a run keeps its scaling factors, besides at its start
 PROBE = (-2.0, -0.5, 0.0, 0.5, 2.0)  # a penalty's gradient here tells runs of different penalties apart
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # names and values of malloc.h
-
 PenaltyGradient = Callable[[Tensor, float], Tensor]
 """γ of all layers, float32 (channels,), and λ -> what is added to γ's gradient, same shape."""
-
-
-def fast_dtype(device: torch.device) -> torch.dtype:
-    """The half precision this device has in hardware, or float32."""
-    if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.get_device_capability(device) >= (8, 0) else torch.float16
-    native = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
-    return torch.bfloat16 if native else torch.float32
-
-
-def mixed_precision(device: torch.device):
-    dtype = fast_dtype(device)
-    return nullcontext() if dtype == torch.float32 else torch.autocast(device.type, dtype)
 
 
 def steps_per_epoch(images: int, batch: int) -> int:
@@ -75,7 +59,12 @@ def shrinkage_budget(lam: float, rates: list[float], momentum: float) -> float:
     return lam * sum(rates) / (1 - momentum)
 
 
-def fit(
+def fit(model: nn.Module, data: Dataset, recipe: Recipe, **options) -> Record:
+    """Train a copy of ``model`` on ``data`` to the end; ``steps`` says how, with which options."""
+    return side_by_side([steps(model, data, recipe, **options)])[0]
+
+
+def steps(
     model: nn.Module,
     data: Dataset,
     recipe: Recipe,
@@ -88,8 +77,10 @@ def fit(
     plan: dict | None = None,
     parent: str | None = None,
     watch: Callable[[list[dict], int], None] | None = None,
-) -> Record:
-    """Train a copy of ``model`` on ``data`` and keep the run in ``folder``.
+) -> Generator[None, None, Record]:
+    """Train a copy of ``model`` on ``data`` and keep the run in ``folder``: a generator that stops
+    after every step and returns the run, so that several trainings can take turns
+    (``hardware.side_by_side``); ``fit`` runs one to its end.
 
     With λ > 0, ``penalty_gradient(γ, λ)`` is added to the gradient of all scaling factors after
     each backward pass (Network Slimming, equation 1). A finished run of the same configuration is
@@ -125,7 +116,7 @@ def fit(
     model = copy.deepcopy(model).to(device, memory_format=torch.channels_last)
     gammas = [norm.weight for _, norm in prunable(model).values()]
     rates = learning_rates(recipe, len(data.train))
-    steps = steps_per_epoch(len(data.train), recipe.batch)
+    per_epoch = steps_per_epoch(len(data.train), recipe.batch)
     kept_epochs = {round(e) for e in np.linspace(0, recipe.epochs, min(SNAPSHOTS, recipe.epochs) + 1)}
     optimizer, scaler = optimizer_of(model, recipe)
     history, seconds, snapshots = [], [], {0: _flat(gammas)}
@@ -133,19 +124,26 @@ def fit(
     if checkpoint.exists():
         history, seconds, snapshots = _restore(checkpoint, model, optimizer, scaler)
 
+    totals = torch.zeros(2, device=device)  # loss and right answers of an epoch, added up without waiting for them
+
+    def step(x: Tensor, y: Tensor) -> None:
+        loss, logits = train_step(model, x, y, optimizer, scaler, penalty_gradient, lam)
+        totals.add_(torch.stack([loss * len(y), (logits.argmax(1) == y).sum()]))
+
+    if not scaler.is_enabled():  # the loss scale is a decision of each step, which a recording cannot take
+        step = recorded(step, [totals, *model.state_dict().values(), *momenta(model, optimizer).values()])
+
     for epoch in range(len(history) + 1, recipe.epochs + 1):
         started = time.perf_counter()
         model.train()
-        loss_sum, correct = torch.zeros(2, device=device)
+        totals.zero_()
         shuffled = augmented_batches(data.train, recipe.batch, seed=1_000_003 * seed + epoch)
-        for step, (x, y) in enumerate(shuffled, start=(epoch - 1) * steps):
-            for group in optimizer.param_groups:
-                group["lr"] = rates[step]
-            loss, logits = train_step(model, x, y, optimizer, scaler, penalty_gradient, lam)
-            loss_sum += loss * len(y)
-            correct += (logits.argmax(1) == y).sum()
+        for (x, y), rate in zip(shuffled, rates[(epoch - 1) * per_epoch :]):
+            optimizer.param_groups[0]["lr"].fill_(rate)
+            step(x, y)
+            yield
 
-        loss = float(loss_sum) / len(data.train)
+        loss, accuracy = (totals / len(data.train)).tolist()
         if not (math.isfinite(loss) and all(value.isfinite().all() for value in model.state_dict().values())):
             raise LabError(
                 f"The training diverged; the loss is {loss} in epoch {epoch} (λ = {lam:g}, learning rate "
@@ -156,9 +154,9 @@ def fit(
             {
                 "epoch": epoch,
                 "loss": loss,
-                "train_accuracy": float(correct) / len(data.train),
+                "train_accuracy": accuracy,
                 "validation_accuracy": evaluate(model, data.validation),
-                "learning_rate": rates[epoch * steps - 1],
+                "learning_rate": rates[epoch * per_epoch - 1],
                 "gamma_l1": float(_flat(gammas).abs().sum()),
             }
         )
@@ -205,12 +203,19 @@ def train_step(model, x, y, optimizer, scaler, penalty_gradient=None, lam: float
 
 
 def optimizer_of(model: nn.Module, recipe: Recipe) -> tuple[torch.optim.SGD, torch.amp.GradScaler]:
-    """SGD by the recipe, and the loss scaling that float16 needs (off for other precisions)."""
+    """SGD by the recipe, and the loss scaling that float16 needs (off for other precisions). Learning
+    rate and momenta are tensors from the start, so that a recorded step reads and changes them in place."""
     device = next(model.parameters()).device
-    optimizer = torch.optim.SGD(
-        model.parameters(), recipe.learning_rate, recipe.momentum, weight_decay=recipe.weight_decay
-    )
+    rate = torch.tensor(recipe.learning_rate, device=device)
+    optimizer = torch.optim.SGD(model.parameters(), rate, recipe.momentum, weight_decay=recipe.weight_decay, fused=True)
+    for parameter in model.parameters():
+        optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
     return optimizer, torch.amp.GradScaler(device.type, enabled=fast_dtype(device) == torch.float16)
+
+
+def momenta(model: nn.Module, optimizer: torch.optim.SGD) -> dict[str, Tensor]:
+    """By parameter name, the momentum that the optimizer keeps for it."""
+    return {name: optimizer.state[parameter]["momentum_buffer"] for name, parameter in model.named_parameters()}
 
 
 def _probe(penalty_gradient: PenaltyGradient, lam: float) -> list[float]:
@@ -222,15 +227,6 @@ def _probe(penalty_gradient: PenaltyGradient, lam: float) -> list[float]:
             "return a tensor with one finite number for each γ, also where γ is 0."
         )
     return gradient.tolist()
-
-
-def keep_freed_memory() -> None:
-    """Let the C library keep freed memory instead of returning it to the system and faulting it in
-    again in every step: 5 to 10 % of a small network's training on a CPU. glibc only; elsewhere nothing."""
-    with suppress(OSError, AttributeError, TypeError):
-        libc = ctypes.CDLL(None)
-        libc.mallopt(M_MMAP_THRESHOLD, 2**30)
-        libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def add_penalty_gradient(gammas: list[nn.Parameter], penalty_gradient: PenaltyGradient, lam: float) -> None:
@@ -279,8 +275,7 @@ def _metadata(checkpoint: Path) -> dict:
 
 def _checkpoint(path, model, optimizer, scaler, config, history, seconds, snapshots) -> None:
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
-    for name, parameter in model.named_parameters():
-        tensors[f"momentum.{name}"] = optimizer.state[parameter]["momentum_buffer"]
+    tensors |= {f"momentum.{name}": momentum for name, momentum in momenta(model, optimizer).items()}
     tensors |= {f"gammas.{epoch}": row for epoch, row in snapshots.items()}
     progress = {"config": config, "history": history, "seconds": seconds, "scaler": scaler.state_dict()}
     records.write_tensors(path, tensors, {key: json.dumps(value) for key, value in progress.items()})
@@ -293,9 +288,8 @@ def _restore(path, model, optimizer, scaler) -> tuple[list, list, dict]:
         group, _, rest = name.partition(".")
         named[group][rest] = value
     model.load_state_dict(named["model"])
-    for name, parameter in model.named_parameters():
-        buffer = torch.empty_like(parameter).copy_(named["momentum"][name])
-        optimizer.state[parameter]["momentum_buffer"] = buffer
+    for name, momentum in momenta(model, optimizer).items():
+        momentum.copy_(named["momentum"][name])
     scaler.load_state_dict(json.loads(metadata["scaler"]))
     snapshots = {int(epoch): row for epoch, row in named["gammas"].items()}
     return json.loads(metadata["history"]), json.loads(metadata["seconds"]), snapshots

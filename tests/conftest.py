@@ -35,7 +35,8 @@ def tiny_data():
 @pytest.fixture
 def float32(monkeypatch):
     """Train and evaluate in float32 on every machine."""
-    monkeypatch.setattr("labkit.training.fast_dtype", lambda device: torch.float32)
+    for module in ("hardware", "training"):
+        monkeypatch.setattr(f"labkit.{module}.fast_dtype", lambda device: torch.float32)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,115 @@
+"""What the device at hand allows: its precision, its memory, and ways to keep it busy."""
+
+import ctypes
+from collections.abc import Callable, Generator, Iterable
+from contextlib import nullcontext, suppress
+
+import torch
+from torch import Tensor
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # names and values of malloc.h
+WARM_UP = 3  # steps before a capture: they choose kernels and allocate
+
+
+def fast_dtype(device: torch.device) -> torch.dtype:
+    """The half precision this device has in hardware, or float32."""
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.get_device_capability(device) >= (8, 0) else torch.float16
+    native = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
+    return torch.bfloat16 if native else torch.float32
+
+
+def mixed_precision(device: torch.device):
+    dtype = fast_dtype(device)
+    return nullcontext() if dtype == torch.float32 else torch.autocast(device.type, dtype)
+
+
+def keep_freed_memory() -> None:
+    """Let the C library keep freed memory instead of returning it to the system and faulting it in
+    again in every step: 5 to 10 % of a small network's training on a CPU. glibc only; elsewhere nothing."""
+    with suppress(OSError, AttributeError, TypeError):
+        libc = ctypes.CDLL(None)
+        libc.mallopt(M_MMAP_THRESHOLD, 2**30)
+        libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def recorded(step: Callable, state: list[Tensor]) -> Callable:
+    """``step(*batch)``, on a GPU recorded as a CUDA graph when it first sees a batch of a shape: one
+    launch instead of some hundred. ``state`` are the tensors that it changes; it returns nothing.
+
+    On a CPU, and where recording fails because something in the step waits for the device (a
+    student's penalty may), the step runs as it is.
+    """
+    replays = {}
+
+    def run(*batch: Tensor) -> None:
+        shapes = tuple(tensor.shape for tensor in batch)
+        if shapes not in replays:
+            replays[shapes] = _capture(step, state, batch) if _on_gpu(batch[0]) else step
+        replays[shapes](*batch)
+
+    return run
+
+
+def _on_gpu(tensor: Tensor) -> bool:
+    return tensor.is_cuda
+
+
+def _capture(step: Callable, state: list[Tensor], batch: tuple[Tensor, ...]) -> Callable:
+    """The step as a graph, or the step itself; ``state`` is put back after the steps that recording takes."""
+    inputs, before = [tensor.clone() for tensor in batch], [tensor.clone() for tensor in state]
+    graph, stream = torch.cuda.CUDAGraph(), torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    try:
+        with torch.cuda.stream(stream):
+            for _ in range(WARM_UP):
+                step(*inputs)
+        torch.cuda.current_stream().wait_stream(stream)
+        with torch.cuda.graph(graph):
+            step(*inputs)
+    except RuntimeError:
+        return step
+    finally:
+        torch.cuda.synchronize()
+        with torch.no_grad():
+            for tensor, value in zip(state, before):
+                tensor.copy_(value)
+
+    def replay(*batch: Tensor) -> None:
+        for kept, new in zip(inputs, batch):
+            kept.copy_(new)
+        graph.replay()
+
+    return replay
+
+
+def side_by_side(trainings: Iterable[Generator]) -> list:
+    """Run generators to their end; the values they return, in order.
+
+    On a GPU they take turns, each on a stream of its own, so that one training fills the gaps that
+    another leaves. On a CPU, which a single training fills, one follows the other.
+    """
+    if not torch.cuda.is_available():
+        return [_finish(training) for training in trainings]
+    waiting = {number: (training, torch.cuda.Stream()) for number, training in enumerate(trainings)}
+    for _, stream in waiting.values():
+        stream.wait_stream(torch.cuda.current_stream())
+    results = {}
+    while waiting:
+        for number, (training, stream) in list(waiting.items()):
+            try:
+                with torch.cuda.stream(stream):
+                    next(training)
+            except StopIteration as end:
+                results[number] = end.value
+                torch.cuda.current_stream().wait_stream(stream)
+                del waiting[number]
+    return [results[number] for number in sorted(results)]
+
+
+def _finish(training: Generator):
+    while True:
+        try:
+            next(training)
+        except StopIteration as end:
+            return end.value

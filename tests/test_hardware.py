@@ -1,0 +1,144 @@
+"""Recording and taking turns, tried on a CPU: CUDA's graph and streams are replaced by a recorder
+that keeps every operation of a step and runs the same ones, on the same memory, at each replay."""
+
+from contextlib import contextmanager, nullcontext
+
+import pytest
+import torch
+from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+from workers import slimming, tiny_fit
+
+from labkit import hardware
+from labkit.models import Conv3x3
+
+
+class FakeGraph:
+    def __init__(self):
+        self.operations, self.replays = [], 0
+
+    @torch.no_grad()
+    def replay(self):
+        self.replays += 1
+        for function, args, kwargs, outputs in self.operations:
+            new = function(*args, **kwargs)
+            if not any(returned.alias_info for returned in function._schema.returns):  # neither a view nor in place
+                for old, value in zip(_tensors(outputs), _tensors(new)):
+                    old.copy_(value)
+
+
+class FakeStream:
+    def wait_stream(self, other):
+        pass
+
+
+class Recorder(TorchDispatchMode):
+    def __init__(self, graph):
+        super().__init__()
+        self.graph = graph
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        if function is torch.ops.aten._local_scalar_dense.default:
+            raise RuntimeError("operation not permitted when stream is capturing")
+        outputs = function(*args, **(kwargs or {}))
+        self.graph.operations.append((function, args, kwargs or {}, outputs))
+        return outputs
+
+
+def _tensors(outputs):
+    return [o for o in (outputs if isinstance(outputs, (tuple, list)) else [outputs]) if isinstance(o, torch.Tensor)]
+
+
+@pytest.fixture
+def cuda(monkeypatch):
+    """A stand-in for the parts of torch.cuda that labkit uses; the graphs that were made."""
+    graphs = []
+
+    def new_graph():
+        graphs.append(FakeGraph())
+        return graphs[-1]
+
+    @contextmanager
+    def capture(graph):
+        with Recorder(graph):
+            yield
+
+    for name, value in {
+        "is_available": lambda: True,
+        "CUDAGraph": new_graph,
+        "Stream": FakeStream,
+        "stream": lambda stream: nullcontext(),
+        "current_stream": FakeStream,
+        "synchronize": lambda: None,
+        "graph": capture,
+    }.items():
+        monkeypatch.setattr(torch.cuda, name, value)
+    return graphs
+
+
+def same(one, other):
+    assert one.history == other.history
+    weights, other_weights = one.state(), other.state()
+    assert all(torch.equal(weights[name], other_weights[name]) for name in weights)
+
+
+def waits(gamma, lam):
+    """A penalty as a student may write it: it looks at a value, for which a GPU has to be waited for."""
+    return lam * gamma.sign() if gamma.abs().sum().item() >= 0 else gamma
+
+
+@pytest.mark.parametrize("penalty", [slimming, waits])
+def test_recorded_training_is_bit_equal_to_one_step_by_step(tmp_path, cuda, monkeypatch, float32, penalty):
+    eager = tiny_fit(tmp_path / "eager", epochs=3, lam=1e-2, penalty=penalty)
+    assert not cuda
+    monkeypatch.setattr(hardware, "_on_gpu", lambda tensor: True)
+    recorded = tiny_fit(tmp_path / "recorded", epochs=3, lam=1e-2, penalty=penalty)
+    assert len(cuda) == 1 and cuda[0].replays == (0 if penalty is waits else 3 * 6)
+    assert recorded.history == eager.history
+    weights, expected = recorded.state(), eager.state()
+    assert all(torch.equal(weights[name], expected[name]) for name in expected)
+
+
+def test_on_a_gpu_trainings_take_turns(cuda):
+    turns = []
+    results = hardware.side_by_side(counted(turns, number, length) for number, length in enumerate((2, 4, 3)))
+    assert turns == [0, 1, 2, 0, 1, 2, 1, 2, 1]
+    assert results == ["0 of 2", "1 of 4", "2 of 3"]
+
+
+def counted(turns, number, length):
+    for _ in range(length):
+        turns.append(number)
+        yield
+    return f"{number} of {length}"
+
+
+def test_on_a_cpu_one_training_follows_the_other(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    turns = []
+    results = hardware.side_by_side(counted(turns, number, length) for number, length in enumerate((2, 1)))
+    assert turns == [0, 0, 1] and results == ["0 of 2", "1 of 1"]
+
+
+@pytest.mark.parametrize("inputs, outputs", [(3, 5), (8, 8), (1, 1)])
+@pytest.mark.parametrize("size", [(2, 2), (4, 4), (1, 1), (2, 4)])
+def test_convolution_in_training_equals_pytorchs_with_its_gradients(inputs, outputs, size):
+    convolution = Conv3x3(inputs, outputs).double()
+    x = torch.randn(7, inputs, *size, dtype=torch.double, requires_grad=True)
+    gradient = torch.randn(7, outputs, *size, dtype=torch.double)
+    reference = F.conv2d(x, convolution.weight, padding=1)
+    expected = torch.autograd.grad(reference, (x, convolution.weight), gradient)
+    y = convolution.train()(x)
+    found = torch.autograd.grad(y, (x, convolution.weight), gradient)
+    for a, b in zip((y, *found), (reference, *expected)):
+        assert torch.allclose(a, b, atol=1e-12)
+    assert torch.equal(convolution.eval()(x), reference)
+
+
+def test_convolution_of_2x2_in_half_precision_is_as_exact_as_pytorchs():
+    convolution, x = Conv3x3(32, 16).train(), torch.randn(9, 32, 2, 2)
+    exact = F.conv2d(x, convolution.weight, padding=1)
+    with torch.autocast("cpu", torch.bfloat16):
+        half, ours = F.conv2d(x, convolution.weight, padding=1), convolution(x.bfloat16())
+    assert ours.dtype == torch.bfloat16
+    assert (ours - exact).abs().max() <= 2 * (half - exact).abs().max()
