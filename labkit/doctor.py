@@ -8,11 +8,11 @@ import shutil
 import torch
 
 from labkit import settings
-from labkit.estimate import Sizes, measured
-from labkit.training import fast_dtype
+from labkit.estimate import Sizes, kind_of, measured
+from labkit.hardware import fast_dtype
 
 PACKAGES = ("torch", "torchvision", "torch-pruning", "jupyterlab", "ipywidgets", "ipython", "nbval")
-SIZES = {"quick": Sizes(4000, 600), "full": Sizes(45_000, 5_000)}
+SIZES = {"shapes": Sizes(4000, 600, 1000), "cifar10": Sizes(45_000, 5000, 10_000)}
 NEEDED_GIB = {"memory": 4, "disk": 1}
 GIB = 2**30
 
@@ -57,7 +57,7 @@ def report() -> str:
         if size is not None and size < NEEDED_GIB[name] * GIB:
             lines.append(f"warning       little {name}: the lab wants {NEEDED_GIB[name]} GiB")
     for profile in settings.PROFILES.values():
-        seconds = measured(profile, SIZES[profile.name], here.device)
+        seconds = measured(profile, SIZES[profile.data], kind_of(profile.data), here.device)
         lines += ["", f"minutes for the {profile.name!r} profile on {profile.data} (estimated from timed steps)"]
         lines += [f"  {notebook:22s} {t / 60:7.1f}" for notebook, t in seconds.items()]
         lines.append(f"  {'all':22s} {sum(seconds.values()) / 60:7.1f}")

@@ -1,40 +1,40 @@
 """How long each notebook will take on this machine, from a few timed training steps."""
 
+import itertools
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 import torch
 
-from labkit.data import Dataset, Images, augmented_batches
+from labkit import hardware, training
+from labkit.data import Dataset, Images
 from labkit.models import VGGNet, vgg_channels, with_widths
 from labkit.settings import Profile, Settings
-from labkit.training import fast_dtype, keep_freed_memory, optimizer_of, train_step
+from labkit.studies import RECALIBRATION_IMAGES
 
 START_UP = 6.0  # seconds to start a kernel, import torch and load the data
+EPOCH = 0.2  # seconds at an epoch's end: the record so far, the live curve
 FORWARD = 1 / 3  # an evaluation costs a third of a training step: no backward pass
-TIMED_STEPS = 4
+SWEPT = 7  # ratios in the sweeps of notebook 03
+WARM_UP, TIMED, ROUNDS, ENOUGH = 2, 2, 24, 2.0  # steps before, steps in a round, rounds at most, seconds in all
 
-# A uniform network with as many MACs as one pruned by 90 % with a global threshold, which keeps
-# more of the early layers, where the images are large.
-THIN = 0.15
-
-# By notebook: fraction of channels kept, number of runs, and the recipes whose epochs each run trains.
-TRAININGS = {
-    "01_sparsity_training": ((1.0, 3, ("train",)),),
-    "02_scaling_factors": (),
-    "03_channel_pruning": (),
-    "04_fine_tuning": ((0.5, 1, ("fine_tune",)), (THIN, 3, ("fine_tune",)), (THIN, 1, ("train", "fine_tune"))),
-    "05_report": (),
+# The fraction of channels left in a uniform network with as many MACs as one pruned with a global threshold,
+# by prune ratio: seen in the reference runs. Photographs keep more of the early layers, where maps are large.
+LEFT = {
+    "shapes": {0.5: 0.53, 0.7: 0.35, 0.9: 0.15},
+    "photographs": {0.5: 0.76, 0.7: 0.65, 0.9: 0.35},
 }
-# Passes over the validation images: of the dense network, and of networks with half the channels.
-EVALUATIONS = {"03_channel_pruning": ((1.0, 4), (0.5, 72))}
-# Other work, in seconds: figures, latencies, recalibration on 1,000 images, the PDF.
+
+# Other work, in seconds: figures, latencies, the PDF.
 REST = {
     "01_sparsity_training": 2,
     "02_scaling_factors": 2,
-    "03_channel_pruning": 14,
+    "03_channel_pruning": 8,
     "04_fine_tuning": 6,
     "05_report": 5,
 }
@@ -42,58 +42,118 @@ REST = {
 
 @dataclass(frozen=True)
 class Sizes:
-    """Images in the parts of a data set that a training passes over."""
+    """Images in the parts of a data set."""
 
     train: int
     validation: int
+    test: int
 
     @classmethod
     def of(cls, data: Dataset) -> "Sizes":
-        return cls(len(data.train), len(data.validation))
+        return cls(len(data.train), len(data.validation), len(data.test))
 
 
-def seconds_per_image(profile: Profile, device: torch.device, keep: float) -> float:
-    """Median time of a training step of the profile's network with ``keep`` of its channels, per image."""
-    keep_freed_memory()  # as fit does
-    batch = profile.train.batch
+@dataclass(frozen=True)
+class Work:
+    """Images that networks with ``keep`` of their channels train on and look at, in ``epochs`` epochs
+    all told, ``together`` trainings taking turns."""
+
+    keep: float
+    epochs: int = 0
+    trained: int = 0
+    evaluated: int = 0
+    together: int = 1
+
+
+def work(profile: Profile, sizes: Sizes, kind: str) -> dict[str, list[Work]]:
+    """What each notebook trains and evaluates; ``kind`` is a key of ``LEFT``."""
+
+    def trainings(keep: float, epochs: int, together: int = 1) -> Work:
+        epochs *= together
+        return Work(keep, epochs, epochs * sizes.train, epochs * sizes.validation, together)
+
+    long, short, left = profile.train.epochs, profile.fine_tune.epochs, LEFT[kind]
+    *milder, hardest = profile.ratios
+    prunings = 2 * len(profile.ratios)
+    treated = (prunings + 2 * SWEPT) * (4 * sizes.validation + 2 * RECALIBRATION_IMAGES)
+    return {
+        "01_sparsity_training": [trainings(1.0, long, together=3)],
+        "02_scaling_factors": [],
+        "03_channel_pruning": [
+            Work(1.0, evaluated=prunings * sizes.validation + 2 * sizes.test),
+            Work(left[0.5], evaluated=treated + (prunings + 2) * sizes.test),
+        ],
+        "04_fine_tuning": [
+            trainings(left[hardest], short, together=3),
+            *(trainings(left[ratio], short) for ratio in milder),
+            trainings(left[hardest], long + short),
+            Work(1.0, evaluated=2 * sizes.test),
+            Work(left[0.5], evaluated=(3 * len(profile.ratios) + 1) * sizes.test),
+        ],
+        "05_report": [],
+    }
+
+
+def seconds_per_image(profile: Profile, device: torch.device, keep: float, together: int) -> float:
+    """Time of a training step of the profile's network with ``keep`` of its channels, per image, while
+    ``together`` trainings take turns: the median over rounds of a few steps."""
     channels = vgg_channels(profile.depth, profile.width)
     channels = with_widths(channels, [max(1, round(keep * c)) for c in channels if c != "M"])
-    model = VGGNet(channels).to(device, memory_format=torch.channels_last).train()
-    optimizer, scaler = optimizer_of(model, profile.train)
-    count = batch * (TIMED_STEPS + 2)
-    images = Images(torch.zeros(count, 32, 32, 3, dtype=torch.uint8), torch.zeros(count, dtype=torch.int64)).to(device)
-    seconds, started = [], time.perf_counter()
-    for x, y in augmented_batches(images, batch, seed=0):
-        loss, _ = train_step(model, x, y, optimizer, scaler)
-        loss.item()  # waits for the device
-        seconds.append(time.perf_counter() - started)
-        started = time.perf_counter()
-    return statistics.median(seconds[2:]) / batch
+    count = profile.train.batch * (WARM_UP + TIMED * ROUNDS + 1)  # the epoch never ends
+    images = Images(torch.zeros(count, 32, 32, 3, dtype=torch.uint8), torch.zeros(count, dtype=torch.int64))
+    data = Dataset("timing", tuple("0123456789"), images, images[:1], images[:1]).to(device)
+    with tempfile.TemporaryDirectory() as folder:
+        trainings = [
+            training.steps(VGGNet(channels), data, profile.train, folder=Path(folder, str(number)), kind="timing")
+            for number in range(together)
+        ]
+
+        def seconds(steps: int) -> float:
+            started = time.perf_counter()
+            hardware.side_by_side(itertools.islice(each, steps) for each in trainings)
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            return (time.perf_counter() - started) / (steps * together * profile.train.batch)
+
+        seconds(WARM_UP)
+        rounds, started = [], time.perf_counter()
+        while len(rounds) < ROUNDS and time.perf_counter() - started < ENOUGH:
+            rounds.append(seconds(TIMED))
+    return statistics.median(rounds)
 
 
-def estimate(profile: Profile, sizes: Sizes, step: Callable[[float], float]) -> dict[str, float]:
-    """Seconds by notebook; ``step`` gives the seconds per image for a fraction of channels kept."""
-    times = {keep: step(keep) for keep in (1.0, 0.5, THIN)}
-    seconds = {}
-    for notebook, trainings in TRAININGS.items():
-        seconds[notebook] = START_UP + REST[notebook]
-        for keep, runs, recipes in trainings:
-            epochs = runs * sum(getattr(profile, recipe).epochs for recipe in recipes)
-            seconds[notebook] += epochs * (sizes.train + FORWARD * sizes.validation) * times[keep]
-        for keep, passes in EVALUATIONS.get(notebook, ()):
-            seconds[notebook] += passes * FORWARD * sizes.validation * times[keep]
-    return seconds
+def estimate(profile: Profile, sizes: Sizes, kind: str, step: Callable[[float, int], float]) -> dict[str, float]:
+    """Seconds by notebook; ``step`` gives the seconds per image for a fraction of channels kept and a
+    number of trainings that take turns."""
+    step = cache(step)
+    return {
+        notebook: START_UP
+        + REST[notebook]
+        + sum(
+            EPOCH * part.epochs + (part.trained + FORWARD * part.evaluated) * step(part.keep, part.together)
+            for part in parts
+        )
+        for notebook, parts in work(profile, sizes, kind).items()
+    }
 
 
-def measured(profile: Profile, sizes: Sizes, device: torch.device) -> dict[str, float]:
+def measured(profile: Profile, sizes: Sizes, kind: str, device: torch.device) -> dict[str, float]:
     """Seconds by notebook, from steps timed now; takes some seconds itself."""
-    return estimate(profile, sizes, lambda keep: seconds_per_image(profile, device, keep))
+    alone = device.type == "cpu"  # where one training follows the other
+    return estimate(
+        profile, sizes, kind, lambda keep, together: seconds_per_image(profile, device, keep, 1 if alone else together)
+    )
+
+
+def kind_of(data: str) -> str:
+    """What a data set's images are, as the thin networks they leave are concerned: a key of ``LEFT``."""
+    return data if data in LEFT else "photographs"
 
 
 def minutes_for(notebook: str, here: Settings, data: Dataset) -> str:
     """The line that a notebook shows before its long training."""
-    seconds = measured(here.profile, Sizes.of(data), here.device)[notebook]
-    precision = str(fast_dtype(here.device)).removeprefix("torch.")
+    seconds = measured(here.profile, Sizes.of(data), kind_of(data.name), here.device)[notebook]
+    precision = str(hardware.fast_dtype(here.device)).removeprefix("torch.")
     return (
         f"{notebook}: about {seconds / 60:.1f} minutes in all on this machine "
         f"({here.profile.name} profile, {here.device}, {torch.get_num_threads()} threads, "

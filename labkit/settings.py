@@ -40,7 +40,8 @@ class Recipe:
 @dataclass(frozen=True)
 class Profile:
     """A scale at which the whole course runs. ``budgets`` are the three shrinkage budgets
-    λ·Ση/(1−μ): how far the L1 penalty can move a scaling factor over the whole training."""
+    λ·Ση/(1−μ): how far the L1 penalty can move a scaling factor over the whole training.
+    ``guard`` is the number of channels that pruning leaves at least in every layer."""
 
     name: str
     data: str
@@ -50,6 +51,7 @@ class Profile:
     fine_tune: Recipe
     budgets: tuple[float, ...]
     ratios: tuple[float, ...] = (0.5, 0.9)
+    guard: int = 1
 
 
 PROFILES = {
@@ -65,13 +67,26 @@ PROFILES = {
             budgets=(0.0, 0.4, 1.6),
         ),
         Profile(
+            name="half",
+            data="cifar10",
+            depth=19,
+            width=0.5,
+            train=Recipe(epochs=10, batch=100, schedule="linear"),
+            fine_tune=Recipe(epochs=5, batch=100, schedule="linear"),
+            budgets=(0.0, 0.4, 1.6),
+            ratios=(0.5, 0.7, 0.9),
+            guard=8,
+        ),
+        Profile(
             name="full",
             data="cifar10",
             depth=19,
             width=1.0,
             train=Recipe(epochs=60, batch=100),
             fine_tune=Recipe(epochs=20, batch=100),
-            budgets=(0.0, 1.58, 15.8),
+            budgets=(0.0, 0.42, 4.2),  # the paper's λ = 1e-5 and 1e-4 over its 160 epochs
+            ratios=(0.5, 0.7, 0.9),
+            guard=8,
         ),
     )
 }

@@ -21,6 +21,7 @@ from labkit.models import prunable
 from labkit.records import Record
 from labkit.settings import LabError, Recipe
 
+SAVE_EVERY = 5.0  # seconds; on a GPU an epoch can be shorter than it takes to save it
 SNAPSHOTS = 10  # how often a run keeps its scaling factors, besides at its start
 PROBE = (-2.0, -0.5, 0.0, 0.5, 2.0)  # a penalty's gradient here tells runs of different penalties apart
 
@@ -77,6 +78,7 @@ def steps(
     plan: dict | None = None,
     parent: str | None = None,
     watch: Callable[[list[dict], int], None] | None = None,
+    save_every: float = SAVE_EVERY,
 ) -> Generator[None, None, Record]:
     """Train a copy of ``model`` on ``data`` and keep the run in ``folder``: a generator that stops
     after every step and returns the run, so that several trainings can take turns
@@ -84,9 +86,9 @@ def steps(
 
     With λ > 0, ``penalty_gradient(γ, λ)`` is added to the gradient of all scaling factors after
     each backward pass (Network Slimming, equation 1). A finished run of the same configuration is
-    returned as it is; a broken-off one continues after its last whole epoch and, on one CPU, ends
-    bit-equal to an uninterrupted one; a run of another configuration is set aside. ``watch(history, epochs)``
-    is called after every epoch.
+    returned as it is; a broken-off one continues after its last saved epoch (a save at an epoch's end,
+    ``save_every`` seconds after the last) and, on one CPU, ends bit-equal to an uninterrupted one; a run
+    of another configuration is set aside. ``watch(history, epochs)`` is called after every epoch.
 
     Raises ``LabError`` for λ < 0, a missing or unusable penalty, or a loss or weight that is no longer finite.
     """
@@ -133,6 +135,7 @@ def steps(
     if not scaler.is_enabled():  # the loss scale is a decision of each step, which a recording cannot take
         step = recorded(step, [totals, *model.state_dict().values(), *momenta(model, optimizer).values()])
 
+    saved = time.perf_counter()
     for epoch in range(len(history) + 1, recipe.epochs + 1):
         started = time.perf_counter()
         model.train()
@@ -163,7 +166,9 @@ def steps(
         seconds.append(time.perf_counter() - started)
         if epoch in kept_epochs:
             snapshots[epoch] = _flat(gammas)
-        _checkpoint(checkpoint, model, optimizer, scaler, config, history, seconds, snapshots)
+        if time.perf_counter() - saved >= save_every:
+            _checkpoint(checkpoint, model, optimizer, scaler, config, history, seconds, snapshots)
+            saved = time.perf_counter()
         if watch:
             watch(history, recipe.epochs)
 
@@ -182,7 +187,7 @@ def steps(
         plan=plan,
     ).with_folder(folder)
     records.save(record, model.state_dict(), torch.stack([snapshots[e] for e in sorted(snapshots)]))
-    checkpoint.unlink()
+    checkpoint.unlink(missing_ok=True)
     return record
 
 

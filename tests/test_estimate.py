@@ -2,36 +2,55 @@
 
 import pytest
 
-from labkit import doctor, estimate, settings
+from labkit import doctor, estimate, measure, models, records, settings, tables
 from labkit.settings import PROFILES, REPOSITORY
 
-SIZES = estimate.Sizes(train=1000, validation=300)
+SIZES = estimate.Sizes(train=1000, validation=300, test=500)
 
 
-def test_every_notebook_is_estimated():
+def seconds(step, profile="quick", kind="shapes"):
+    return estimate.estimate(PROFILES[profile], SIZES, kind, step)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_notebook_is_estimated(profile):
     notebooks = {path.stem for path in (REPOSITORY / "notebooks").glob("*.ipynb")}
-    assert set(estimate.estimate(PROFILES["quick"], SIZES, lambda keep: 0.0)) == notebooks
+    assert set(seconds(lambda keep, together: 0.0, profile, "photographs")) == notebooks
 
 
 def test_trainings_are_counted_in_epochs_times_images():
-    profile, base = PROFILES["quick"], estimate.estimate(PROFILES["quick"], SIZES, lambda keep: 0.0)
-    seconds = estimate.estimate(profile, SIZES, lambda keep: {1.0: 0.01, 0.5: 0.0, estimate.THIN: 0.0}[keep])
+    profile, base = PROFILES["quick"], seconds(lambda keep, together: 0.0)
+    dense = seconds(lambda keep, together: 0.01 if keep == 1 and together == 3 else 0.0)
     epochs = 3 * profile.train.epochs
-    assert seconds["01_sparsity_training"] - base["01_sparsity_training"] == pytest.approx(epochs * (1000 + 100) * 0.01)
-    assert seconds["04_fine_tuning"] == base["04_fine_tuning"], "only thin networks are trained there"
-    thin = estimate.estimate(profile, SIZES, lambda keep: {1.0: 0.0, 0.5: 0.0, estimate.THIN: 0.01}[keep])
+    assert dense["01_sparsity_training"] - base["01_sparsity_training"] == pytest.approx(epochs * (1000 + 100) * 0.01)
+    assert dense["04_fine_tuning"] == base["04_fine_tuning"], "only thin networks are trained there"
+    thin = seconds(lambda keep, together: 0.01 if keep == estimate.LEFT["shapes"][0.9] else 0.0)
     epochs = 3 * profile.fine_tune.epochs + profile.train.epochs + profile.fine_tune.epochs
     assert thin["04_fine_tuning"] - base["04_fine_tuning"] == pytest.approx(epochs * 1100 * 0.01)
 
 
+def test_thin_networks_are_as_large_as_those_of_the_reference_runs():
+    """A uniform network with LEFT of the channels has the MACs of the pruned ones, within a third."""
+    for experiment in tables.experiments(settings.REFERENCE):
+        profile, data = experiment.name.rpartition("-seed")[0].split("-", 1)
+        left = estimate.LEFT[estimate.kind_of(data)]
+        dense = models.vgg_channels(PROFILES[profile].depth, PROFILES[profile].width)
+        (summary,) = records.load_all(experiment, "summary")
+        for row in summary.results["rows"]:
+            if row["stage"] == "fine-tuned":
+                widths = [round(left[row["ratio"]] * c) for c in dense if c != "M"]
+                uniform = measure.macs(models.VGGNet(models.with_widths(dense, widths)))
+                assert 0.6 < uniform / row["macs"] < 1.6, (experiment.name, row["ratio"])
+
+
 def test_a_real_step_takes_time_and_a_thin_one_less():
     here = settings.current()
-    dense, thin = (estimate.seconds_per_image(here.profile, here.device, keep) for keep in (1.0, 0.1))
+    dense, thin = (estimate.seconds_per_image(here.profile, here.device, keep, 1) for keep in (1.0, 0.1))
     assert dense > thin > 0
 
 
 def test_doctor_says_precision_profile_and_minutes(monkeypatch):
-    fixed = lambda profile, sizes, device: estimate.estimate(profile, sizes, lambda keep: 0.001)  # noqa: E731
+    fixed = lambda profile, sizes, kind, device: estimate.estimate(profile, sizes, kind, lambda k, t: 0.001)  # noqa: E731
     monkeypatch.setattr(doctor, "measured", fixed)
     monkeypatch.setattr(doctor, "fast_dtype", lambda device: __import__("torch").float32)
     monkeypatch.setattr(doctor, "memory", lambda: 2 * doctor.GIB)
@@ -39,4 +58,4 @@ def test_doctor_says_precision_profile_and_minutes(monkeypatch):
     assert "no half precision in hardware" in page
     assert "'quick' with data 'shapes'" in page
     assert "little memory: the lab wants 4 GiB" in page
-    assert page.count("01_sparsity_training") == 2
+    assert page.count("01_sparsity_training") == len(PROFILES)

@@ -26,7 +26,7 @@ def slimming(gammas, lam):
 def tiny_fit(folder, epochs, watch=None, lam=1e-3, penalty=slimming):
     torch.manual_seed(0)
     net = VGGNet([8, "M", 8])
-    options = {"kind": "sparsity", "lam": lam, "penalty_gradient": penalty, "watch": watch}
+    options = {"kind": "sparsity", "lam": lam, "penalty_gradient": penalty, "watch": watch, "save_every": 0}
     return fit(net, tiny_dataset(), Recipe(epochs, batch=50), folder=folder, **options)
 
 
