@@ -25,7 +25,7 @@ release: $(READY)
 	$(BIN)/labkit release --repo "$(REPO)" --ref "$(or $(REF),main)"
 
 bench: $(READY)
-	$(BIN)/python benchmarks/bench.py
+	$(BIN)/labkit bench
 
 figures: $(READY)
 	$(BIN)/labkit figures data/reference

@@ -4,10 +4,12 @@ Not in the student edition: the scaling-factor histograms are a task of notebook
 """
 
 from pathlib import Path
+from statistics import mean
 
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 
 from labkit import plots
 from labkit.pruning import ChannelPlan
@@ -28,6 +30,37 @@ def scaling_factor_histograms(runs: list[Record]) -> Figure:
         axis.text(0.96, 0.95, share, transform=axis.transAxes, ha="right", va="top")
         axis.set(title=plots.lambda_label(run), xlabel="scaling factor |γ|", yscale="log")
     axes[0].set_ylabel("channels (log scale)")
+    return figure
+
+
+def seed_bands(families: dict[str, dict]) -> Figure:
+    """Test accuracy after each step, one panel an experiment: the mean over its seeds, and bars from the
+    lowest to the highest. ``families``: ``tables.measurements`` by name."""
+    figure, axes = plots.panels(
+        len(families),
+        "Test accuracy as pruned, re-estimated and fine-tuned over the prune ratio, one panel an experiment, "
+        "with the range over seeds; the dense and the sparse network as lines.",
+        height=3.4,
+        width=3.2 * len(families) + 1.6,
+        sharey=True,
+    )
+    for axis, (family, rows) in zip(axes, families.items()):
+        for i, stage in enumerate(("pruned", "re-estimated", "fine-tuned", "from scratch")):
+            ratios = [ratio for name, ratio in rows if name == stage]
+            accuracies = [[row["accuracy"] for row in rows[stage, ratio]] for ratio in ratios]
+            means = [mean(values) for values in accuracies]
+            reach = [[m - min(v) for m, v in zip(means, accuracies)], [max(v) - m for m, v in zip(means, accuracies)]]
+            shifted = [ratio + 0.012 * (i - 1.5) for ratio in ratios]
+            axis.errorbar(shifted, means, reach, label=stage, capsize=3, lw=1.2, **plots.style(i))
+        for stage, line in (("baseline", "-"), ("sparse", ":")):
+            level = mean(row["accuracy"] for row in rows[stage, 0.0])
+            axis.axhline(level, color="black", ls=line, lw=1, label=stage)
+        seeds = len(rows["baseline", 0.0])
+        axis.set(title=f"{family}\n{seeds} seed{'s' * (seeds > 1)}", xlabel="prune ratio", xticks=(0.5, 0.7, 0.9))
+        axis.set(xlim=(0.42, 0.98), ylim=(0, 1.03))
+    axes[0].set_ylabel("test accuracy")
+    axes[0].yaxis.set_major_formatter(PercentFormatter(1))
+    axes[-1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
 

@@ -78,7 +78,7 @@ def execute(source: Path, target: Path, environment: dict[str, str]) -> None:
 
 def redraw(options) -> None:
     """Draw all experiments in ``options.folder`` and write their tables."""
-    from labkit import tables
+    from labkit import gallery, plots, tables
 
     if not tables.experiments(options.folder):
         raise LabError(f"{options.folder} holds no finished runs: give a folder made by labkit run, or data/reference.")
@@ -87,6 +87,8 @@ def redraw(options) -> None:
         inside = out if experiment == options.folder else out / experiment.name
         print(f"{len(draw(experiment, inside))} figures in {inside / 'figures'}")
     print(f"tables in {_write_tables(options.folder, out)}")
+    if families := {name: tables.measurements(members) for name, members in tables.families(options.folder).items()}:
+        print(f"all experiments in {plots.save(gallery.seed_bands(families), out / 'seed-bands.png')}")
 
 
 def draw(experiment: Path, out: Path) -> list[Path]:

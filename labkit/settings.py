@@ -41,7 +41,8 @@ class Recipe:
 class Profile:
     """A scale at which the whole course runs. ``budgets`` are the three shrinkage budgets
     λ·Ση/(1−μ): how far the L1 penalty can move a scaling factor over the whole training.
-    ``guard`` is the number of channels that pruning leaves at least in every layer."""
+    Factors start at 0.5, so the second cannot bring one to zero and the third can: at every scale the
+    same picture. ``guard`` is the number of channels that pruning leaves at least in every layer."""
 
     name: str
     data: str
@@ -49,7 +50,7 @@ class Profile:
     width: float
     train: Recipe
     fine_tune: Recipe
-    budgets: tuple[float, ...]
+    budgets: tuple[float, ...] = (0.0, 0.4, 1.6)
     ratios: tuple[float, ...] = (0.5, 0.9)
     guard: int = 1
 
@@ -64,7 +65,6 @@ PROFILES = {
             width=0.5,
             train=Recipe(epochs=8, batch=50, schedule="linear"),
             fine_tune=Recipe(epochs=6, batch=50, schedule="linear"),
-            budgets=(0.0, 0.4, 1.6),
         ),
         Profile(
             name="half",
@@ -73,7 +73,6 @@ PROFILES = {
             width=0.5,
             train=Recipe(epochs=10, batch=100, schedule="linear"),
             fine_tune=Recipe(epochs=5, batch=100, schedule="linear"),
-            budgets=(0.0, 0.4, 1.6),
             ratios=(0.5, 0.7, 0.9),
             guard=8,
         ),
@@ -84,7 +83,6 @@ PROFILES = {
             width=1.0,
             train=Recipe(epochs=60, batch=100),
             fine_tune=Recipe(epochs=20, batch=100),
-            budgets=(0.0, 0.42, 4.2),  # the paper's λ = 1e-5 and 1e-4 over its 160 epochs
             ratios=(0.5, 0.7, 0.9),
             guard=8,
         ),

@@ -91,13 +91,93 @@ def story_table(folders: list[Path]) -> str:
     return markdown(header, rows)
 
 
-def results(folder: Path) -> str:
-    """All of ``folder``'s tables as one Markdown page: the stories by seed, then every summary."""
-    families, pages = defaultdict(list), []
+def families(folder: Path) -> dict[str, list[Path]]:
+    """The finished experiments in ``folder``, those that differ only in their seed together."""
+    found = defaultdict(list)
     for experiment in experiments(folder):
         if load_all(experiment, "summary") and len(load_all(experiment, "sparsity")) >= 3:
-            families[re.sub(r"-seed\d+$", "", experiment.name)].append(experiment)
-    for family, members in families.items():
+            found[re.sub(r"-seed\d+$", "", experiment.name)].append(experiment)
+    return dict(found)
+
+
+def measurements(members: list[Path]) -> dict[tuple[str, float], list[dict]]:
+    """The rows of the members' last tables, one a seed, by stage and prune ratio."""
+    found = defaultdict(list)
+    for member in members:
+        (summary,) = load_all(member, "summary")
+        for row in summary.results["rows"]:
+            found[row["stage"], row["ratio"]].append(row)
+    return dict(found)
+
+
+def compared(members: list[Path]) -> list[dict]:
+    """An experiment over its seeds, a row for each prune ratio, as ``data/published.json`` has them;
+    accuracies are lists, one value a seed."""
+    rows, strong = measurements(members), load_all(members[0], "sparsity")[-1]
+
+    def accuracies(stage: str, ratio: float = 0.0) -> list[float]:
+        return [row["accuracy"] for row in rows.get((stage, ratio), [])]
+
+    family = re.sub(r"-seed\d+$", "", members[0].name)
+    return [
+        {
+            "source": f"**ours**: {family}",
+            "lambda": f"{strong.config['lambda']:g}",
+            "epochs": strong.config["recipe"]["epochs"],
+            "budget": strong.results["shrinkage_budget"],
+            "baseline": accuracies("baseline"),
+            "sparse": accuracies("sparse"),
+            "ratio": ratio,
+            "pruned": accuracies("pruned", ratio),
+            "re-estimated": accuracies("re-estimated", ratio),
+            "fine-tuned": accuracies("fine-tuned", ratio),
+            "from scratch": accuracies("from scratch", ratio),
+            "parameters": mean(row["parameters"] for row in rows["fine-tuned", ratio]),
+            "macs": mean(row["macs"] for row in rows["fine-tuned", ratio]),
+        }
+        for stage, ratio in rows
+        if stage == "fine-tuned"
+    ]
+
+
+STAGES = ("baseline", "sparse", "pruned", "re-estimated", "fine-tuned", "from scratch")
+
+
+def comparison_table(rows: list[dict]) -> str:
+    """Rows of ``compared`` and of ``data/published.json`` under one head: the mean over the seeds and,
+    with several, the lowest and the highest."""
+    header = ["", "λ (budget)", "epochs", "ratio", *STAGES, "parameters", "MACs", "seeds"]
+
+    def line(row: dict) -> list[str]:
+        budget = f" ({row['budget']:.2g})" if "budget" in row else ""
+        return [
+            row["source"],
+            row["lambda"] + budget,
+            str(row.get("epochs", "–")),
+            f"{row['ratio']:.0%}",
+            *(band(row.get(stage)) for stage in STAGES),
+            f"{row['parameters'] / 1e6:.3g} M",
+            f"{row['macs'] / 1e6:.3g} M" if row.get("macs") else "–",
+            str(len(row["baseline"])) if isinstance(row.get("baseline"), list) else "–",
+        ]
+
+    return markdown(header, [line(row) for row in rows])
+
+
+def band(values: list[float] | float | None) -> str:
+    """``93.8%`` or, over seeds, ``93.8% (93.5–94.0)``."""
+    if values is None or values == []:
+        return "–"
+    if not isinstance(values, list):
+        return percent(values)
+    spread = f" ({100 * min(values):.1f}–{100 * max(values):.1f})" if len(values) > 1 else ""
+    return percent(mean(values)) + spread
+
+
+def results(folder: Path) -> str:
+    """All of ``folder``'s tables as one Markdown page: the stories by seed, then every summary."""
+    pages = []
+    for family, members in families(folder).items():
         pages.append(f"## {family}\n\n{story_table(members)}")
         for member in members:
             (summary,) = load_all(member, "summary")

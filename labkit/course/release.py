@@ -18,7 +18,8 @@ from labkit.course import answers, edition
 from labkit.settings import REFERENCE, REPOSITORY, LabError
 
 REGION = re.compile(r"^([ ]*)### BEGIN SOLUTION\n.*?^[ ]*### END SOLUTION$", re.DOTALL | re.MULTILINE)
-WITHHELD = ("gallery.py", "regenerate.py")  # they draw what notebook 02 asks the student to draw
+# They draw what notebook 02 asks the student to draw; they add the penalty.
+WITHHELD = ("gallery.py", "regenerate.py", "bench.py", "plain_loop.py")
 COURSE = ("__init__.py", "edition.py", "judge.py", "practice.py", "probe.py", "submit.py", "visible.json")
 TOP = ("LICENSE", "environment.yml", "pyproject.toml", "requirements.txt")
 SHIPPED_RUNS = "quick-shapes-seed0"  # what a notebook goes on from while a blank is empty

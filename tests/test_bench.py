@@ -1,0 +1,83 @@
+"""The benchmark's arithmetic and its parts at a small scale; no clock is trusted."""
+
+import json
+import re
+
+import pytest
+import torch
+
+from labkit import bench, cli, plain_loop
+from labkit.settings import PROFILES, Recipe
+
+CPU = torch.device("cpu")
+
+
+def results(device="cpu", precision="bfloat16", full=2.5):
+    pair = {"plain": 100.0, "labkit": 250.0, "ratio": full}
+    latency = {
+        f"{name}, batch {batch}": {"median": value * batch, "subnormals": 0}
+        for batch in (1, 64)
+        for name, value in (("dense", 10.0), ("90 % pruned", 1.0))
+    }
+    return {
+        "device": device,
+        "threads": 2,
+        "precision": precision,
+        "matrix_product_gflops": {"fast": 400.0, "float32": 200.0},
+        "training": {"1": pair, "0.25": pair},
+        "of_limit": 0.8,
+        "evaluation": pair,
+        "step": {
+            "profile": "quick",
+            "network": "VGG-11, width 0.5, batch 50",
+            "milliseconds": 10.0,
+            "kinds": dict.fromkeys([*bench.KINDS, bench.REST], 1.0),
+        },
+        "surgery_seconds": 0.1,
+        "latency": latency,
+    }
+
+
+def test_targets_are_met_and_missed():
+    assert all(target.met for target in bench.targets(results()))
+    missed = {target.what for target in bench.targets(results(full=1.5)) if not target.met}
+    assert missed == {"full width, times the plain loop", "quarter width, times the plain loop"}
+    (full, surgery) = bench.targets(results(device="H100", full=14))
+    assert (full.bound, full.met, surgery.met) == (15, False, True)
+
+
+def test_without_half_precision_twice_the_plain_loop_is_not_asked_for():
+    asked = {target.what for target in bench.targets(results(precision="float32", full=1.2))}
+    assert "full width, of the matrix-product limit" in asked
+    assert not any("plain loop" in what for what in asked)
+
+
+def test_every_operation_of_a_step_is_counted_once():
+    step = bench.step_profile(PROFILES["quick"], CPU, count=2)
+    assert set(step["kinds"]) == {*bench.KINDS, bench.REST}
+    assert all(milliseconds > 0 for milliseconds in step["kinds"].values())
+    assert step["kinds"]["convolution, backward"] > step["kinds"]["optimizer"]
+
+
+def test_plain_loop_trains_and_evaluates_the_same_network():
+    network, images = bench.vgg19(1 / 16), bench.some_images(40)
+    before = [parameter.clone() for parameter in network.parameters()]
+    assert len(list(plain_loop.steps(network, images, Recipe(epochs=1, batch=20), 1e-4, CPU))) == 2
+    assert all(not torch.equal(a, b) for a, b in zip(before, network.parameters()))
+    assert 0 <= plain_loop.evaluate(network, images, 20, CPU) <= 1
+
+
+@pytest.mark.parametrize("loop", ["plain", "labkit"])
+def test_speed_of_a_loop_is_measured(loop):
+    assert bench.images_per_second(loop, 1 / 16, 1, CPU) > 0
+
+
+def test_command_leaves_a_table_a_picture_and_a_file(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(bench, "measure_all", lambda device, profile: results())
+    assert cli.main(["bench", "--out", str(tmp_path)]) == 0
+    content = json.loads((tmp_path / "bench.json").read_text())
+    assert content["of_limit"] == 0.8 and content["seconds"] >= 0
+    assert (tmp_path / "bench.png").read_bytes().startswith(b"\x89PNG")
+    page = capsys.readouterr().out
+    assert "| training, full width | 100 | 250 | 2.50 |" in page
+    assert re.search(r"90 % pruned, times faster at batch 64: 10\.00 \(at least 5: met\)", page)
