@@ -8,7 +8,7 @@ import shutil
 import torch
 
 from labkit import settings
-from labkit.estimate import Sizes, kind_of, measured
+from labkit.estimate import REST, Sizes, kind_of, seconds_for, timed
 from labkit.hardware import fast_dtype
 
 PACKAGES = ("torch", "torchvision", "torch-pruning", "jupyterlab", "ipywidgets", "ipython", "nbval")
@@ -57,7 +57,8 @@ def report() -> str:
         if size is not None and size < NEEDED_GIB[name] * GIB:
             lines.append(f"warning       little {name}: the lab wants {NEEDED_GIB[name]} GiB")
     for profile in settings.PROFILES.values():
-        seconds = measured(profile, SIZES[profile.data], kind_of(profile.data), here.device)
+        step, sizes, kind = timed(profile, here.device), SIZES[profile.data], kind_of(profile.data)
+        seconds = {notebook: seconds_for(notebook, profile, sizes, kind, step) for notebook in REST}
         lines += ["", f"minutes for the {profile.name!r} profile on {profile.data} (estimated from timed steps)"]
         lines += [f"  {notebook:22s} {t / 60:7.1f}" for notebook, t in seconds.items()]
         lines.append(f"  {'all':22s} {sum(seconds.values()) / 60:7.1f}")

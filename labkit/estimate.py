@@ -21,7 +21,7 @@ START_UP = 6.0  # seconds to start a kernel, import torch and load the data
 EPOCH = 0.2  # seconds at an epoch's end: the record so far, the live curve
 FORWARD = 1 / 3  # an evaluation costs a third of a training step: no backward pass
 SWEPT = 7  # ratios in the sweeps of notebook 03
-WARM_UP, TIMED, ROUNDS, ENOUGH = 2, 2, 24, 2.0  # steps before, steps in a round, rounds at most, seconds in all
+WARM_UP, TIMED, ROUNDS, ENOUGH = 2, 2, 24, 1.0  # steps before, steps in a round, rounds at most, seconds in all
 
 # The fraction of channels left in a uniform network with as many MACs as one pruned with a global threshold,
 # by prune ratio: seen in the reference runs. Photographs keep more of the early layers, where maps are large.
@@ -122,27 +122,23 @@ def seconds_per_image(profile: Profile, device: torch.device, keep: float, toget
     return statistics.median(rounds)
 
 
-def estimate(profile: Profile, sizes: Sizes, kind: str, step: Callable[[float, int], float]) -> dict[str, float]:
-    """Seconds by notebook; ``step`` gives the seconds per image for a fraction of channels kept and a
-    number of trainings that take turns."""
-    step = cache(step)
-    return {
-        notebook: START_UP
+def seconds_for(notebook: str, profile: Profile, sizes: Sizes, kind: str, step: Callable[[float, int], float]) -> float:
+    """Seconds that ``notebook`` takes; ``step`` gives the seconds per image for a fraction of channels kept
+    and a number of trainings that take turns."""
+    return (
+        START_UP
         + REST[notebook]
         + sum(
             EPOCH * part.epochs + (part.trained + FORWARD * part.evaluated) * step(part.keep, part.together)
-            for part in parts
+            for part in work(profile, sizes, kind)[notebook]
         )
-        for notebook, parts in work(profile, sizes, kind).items()
-    }
-
-
-def measured(profile: Profile, sizes: Sizes, kind: str, device: torch.device) -> dict[str, float]:
-    """Seconds by notebook, from steps timed now; takes some seconds itself."""
-    alone = device.type == "cpu"  # where one training follows the other
-    return estimate(
-        profile, sizes, kind, lambda keep, together: seconds_per_image(profile, device, keep, 1 if alone else together)
     )
+
+
+def timed(profile: Profile, device: torch.device) -> Callable[[float, int], float]:
+    """A ``step`` for ``seconds_for`` that times each network once, when it is asked for."""
+    alone = device.type == "cpu"  # where one training follows the other
+    return cache(lambda keep, together: seconds_per_image(profile, device, keep, 1 if alone else together))
 
 
 def kind_of(data: str) -> str:
@@ -152,7 +148,8 @@ def kind_of(data: str) -> str:
 
 def minutes_for(notebook: str, here: Settings, data: Dataset) -> str:
     """The line that a notebook shows before its long training."""
-    seconds = measured(here.profile, Sizes.of(data), kind_of(data.name), here.device)[notebook]
+    step = timed(here.profile, here.device)
+    seconds = seconds_for(notebook, here.profile, Sizes.of(data), kind_of(data.name), step)
     precision = str(hardware.fast_dtype(here.device)).removeprefix("torch.")
     return (
         f"{notebook}: about {seconds / 60:.1f} minutes in all on this machine "

@@ -2,6 +2,7 @@
 
 import os
 import time
+from datetime import datetime
 from pathlib import Path
 
 from labkit import settings
@@ -40,17 +41,33 @@ def run_notebooks(options) -> None:
         raise LabError(
             f"There are no notebooks in {NOTEBOOKS}: run labkit from a clone of the course (pip install -e .)."
         )
+    spent = []
     for source in sources:
-        begun = time.perf_counter()
-        execute(source, here.folder / "notebooks" / source.name, {**os.environ, **here.environment()})
-        print(f"{source.stem}: {time.perf_counter() - begun:.0f} s")
+        begun, target = time.perf_counter(), here.folder / "notebooks" / source.name
+        cells = execute(source, target, {**os.environ, **here.environment()})
+        seconds = time.perf_counter() - begun
+        spent += [(source.stem, "start of the kernel", seconds - sum(cells.values()))]
+        spent += [(source.stem, f"`{line}`", seconds) for line, seconds in cells.items()]
+        print(f"{source.stem}: {seconds:.0f} s")
     draw(here.folder, here.folder)
     print(f"all notebooks: {time.perf_counter() - started:.0f} s\n")
+    print(where_time_went(spent), end="\n\n")
     print((here.folder / "results.md").read_text(encoding="utf-8"))
 
 
-def execute(source: Path, target: Path, environment: dict[str, str]) -> None:
-    """Execute one notebook in its own folder and leave the executed copy in ``target``, also if a cell fails."""
+def where_time_went(spent: list[tuple[str, str, float]], shown: int = 10) -> str:
+    """A table of the cells (notebook, first line, seconds) that took longest, and of all others together."""
+    from labkit.tables import markdown
+
+    ranked, total = sorted(spent, key=lambda row: -row[2]), sum(seconds for *_, seconds in spent)
+    rows = [*ranked[:shown], ("", f"{len(ranked[shown:])} others", sum(seconds for *_, seconds in ranked[shown:]))]
+    cells = [[notebook, line, f"{seconds:.1f}", f"{seconds / total:.0%}"] for notebook, line, seconds in rows]
+    return markdown(["notebook", "cell", "seconds", "share"], cells)
+
+
+def execute(source: Path, target: Path, environment: dict[str, str]) -> dict[str, float]:
+    """Execute one notebook in its own folder and leave the executed copy in ``target``, also if a cell
+    fails. Returns the seconds that each cell took, by its number and first line."""
     import nbformat
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
@@ -71,23 +88,37 @@ def execute(source: Path, target: Path, environment: dict[str, str]) -> None:
         raise LabError(f"{source.name} stopped at a cell; the copy so far is {target}.\n{error}") from error
     finally:
         bar.close()
+        seconds = _cell_seconds(notebook)
         notebook.metadata.pop("widgets", None)  # without its state some viewers refuse the whole notebook
         target.parent.mkdir(parents=True, exist_ok=True)
         nbformat.write(notebook, target)
+    return seconds
+
+
+def _cell_seconds(notebook) -> dict[str, float]:
+    seconds = {}
+    for number, cell in enumerate(notebook.cells):
+        times = cell.metadata.pop("execution", {})  # of no use to a reader, and different every time
+        if "iopub.execute_input" in times and "shell.execute_reply" in times:
+            begun, ended = (datetime.fromisoformat(times[k]) for k in ("iopub.execute_input", "shell.execute_reply"))
+            seconds[f"[{number}] {cell.source.strip().splitlines()[0][:60]}"] = (ended - begun).total_seconds()
+    return seconds
 
 
 def redraw(options) -> None:
     """Draw all experiments in ``options.folder`` and write their tables."""
     from labkit import gallery, plots, tables
 
-    if not tables.experiments(options.folder):
+    found = tables.experiments(options.folder)
+    if not found:
         raise LabError(f"{options.folder} holds no finished runs: give a folder made by labkit run, or data/reference.")
     out = options.out or options.folder
-    for experiment in tables.experiments(options.folder):
+    for experiment in found:
         inside = out if experiment == options.folder else out / experiment.name
         print(f"{len(draw(experiment, inside))} figures in {inside / 'figures'}")
     print(f"tables in {_write_tables(options.folder, out)}")
-    if families := {name: tables.measurements(members) for name, members in tables.families(options.folder).items()}:
+    if options.folder not in found:  # a folder of experiments
+        families = {name: tables.measurements(members) for name, members in tables.families(options.folder).items()}
         print(f"all experiments in {plots.save(gallery.seed_bands(families), out / 'seed-bands.png')}")
 
 

@@ -9,7 +9,9 @@ SIZES = estimate.Sizes(train=1000, validation=300, test=500)
 
 
 def seconds(step, profile="quick", kind="shapes"):
-    return estimate.estimate(PROFILES[profile], SIZES, kind, step)
+    return {
+        notebook: estimate.seconds_for(notebook, PROFILES[profile], SIZES, kind, step) for notebook in estimate.REST
+    }
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -50,8 +52,7 @@ def test_a_real_step_takes_time_and_a_thin_one_less():
 
 
 def test_doctor_says_precision_profile_and_minutes(monkeypatch):
-    fixed = lambda profile, sizes, kind, device: estimate.estimate(profile, sizes, kind, lambda k, t: 0.001)  # noqa: E731
-    monkeypatch.setattr(doctor, "measured", fixed)
+    monkeypatch.setattr(doctor, "timed", lambda profile, device: lambda keep, together: 0.001)
     monkeypatch.setattr(doctor, "fast_dtype", lambda device: __import__("torch").float32)
     monkeypatch.setattr(doctor, "memory", lambda: 2 * doctor.GIB)
     page = doctor.report()
