@@ -29,6 +29,7 @@ bench: $(READY)
 
 figures: $(READY)
 	$(BIN)/labkit figures data/reference
+	$(BIN)/python data/make_reference.py
 
 doctor: $(READY)
 	$(BIN)/labkit doctor

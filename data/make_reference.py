@@ -1,18 +1,23 @@
-"""Copy finished runs into data/reference: ``python data/make_reference.py runs/quick-shapes-seed0 [--weights]``.
+"""Copy finished runs into data/reference: ``python data/make_reference.py runs/quick-shapes-seed0 [--weights]``;
+without a folder, only bring the tables in README.md and docs/results.md up to date.
 
 Records, scaling factors, figures and tables always ship. Weights ship with ``--weights``, as
 float16, for the runs that a later notebook starts from.
 """
 
 import argparse
+import json
+import re
 import shutil
 from pathlib import Path
 
 import torch
 
-from labkit import records, regenerate
+from labkit import records, regenerate, tables
+from labkit.settings import REFERENCE, REPOSITORY
 
 STARTED_FROM = ("sparsity", "pruning")
+PAGES = [REPOSITORY / "README.md", REPOSITORY / "docs" / "results.md"]
 
 
 def ship(experiment: Path, weights: bool) -> Path:
@@ -34,9 +39,30 @@ def ship(experiment: Path, weights: bool) -> Path:
     return target
 
 
+def blocks() -> dict[str, str]:
+    """The generated tables by the name that marks their place: ``<!-- NAME -->`` ... ``<!-- end -->``."""
+    families = tables.families(REFERENCE)
+    published = json.loads((REPOSITORY / "data" / "published.json").read_text(encoding="utf-8"))
+    ours = [row for members in families.values() for row in tables.compared(members)]
+    return {f"story: {name}": tables.story_table(members) for name, members in families.items()} | {
+        "comparison": tables.comparison_table(ours + published),
+        "promises": tables.promises_table(families),
+    }
+
+
+def filled(page: str) -> str:
+    """The page with its generated tables as they are now. Raises ``KeyError`` for a name that no table has."""
+    tables_now = blocks()
+    block = re.compile(r"<!-- ((?:story: )?[\w-]+) -->\n.*?<!-- end -->", re.DOTALL)
+    return block.sub(lambda match: f"<!-- {match[1]} -->\n{tables_now[match[1]]}\n<!-- end -->", page)
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("experiment", type=Path)
+    parser.add_argument("experiment", type=Path, nargs="?")
     parser.add_argument("--weights", action="store_true")
     options = parser.parse_args()
-    print(ship(options.experiment, options.weights))
+    if options.experiment:
+        print(ship(options.experiment, options.weights))
+    for path in PAGES:
+        path.write_text(filled(path.read_text(encoding="utf-8")), encoding="utf-8")

@@ -34,7 +34,7 @@ LEFT = {
 REST = {
     "01_sparsity_training": 2,
     "02_scaling_factors": 2,
-    "03_channel_pruning": 8,
+    "03_channel_pruning": 4,
     "04_fine_tuning": 6,
     "05_report": 5,
 }

@@ -164,6 +164,27 @@ def comparison_table(rows: list[dict]) -> str:
     return markdown(header, [line(row) for row in rows])
 
 
+PROMISES = {  # what the course says of a penalty of the recommended strength: (from, to, points that may be lost)
+    "sparse network within 1 point of the dense one": (("baseline", 0.0), ("sparse", 0.0), 0.01),
+    "50 % pruned and fine-tuned within 0.5 points of the sparse one": (("sparse", 0.0), ("fine-tuned", 0.5), 0.005),
+    "90 % pruned and fine-tuned within 4 points of the sparse one": (("sparse", 0.0), ("fine-tuned", 0.9), 0.04),
+}
+
+
+def promises_table(families: dict[str, list[Path]]) -> str:
+    """Points lost, seed by seed, for each of ``PROMISES``, and whether that is what was promised."""
+    rows = []
+    for promise, (start, end, allowed) in PROMISES.items():
+        row = [promise]
+        for members in families.values():
+            found = measurements(members)
+            lost = [a["accuracy"] - b["accuracy"] for a, b in zip(found[start], found[end])]
+            kept = sum(round(points, 6) <= allowed for points in lost)
+            row.append(f"{', '.join(f'{100 * points:+.1f}' for points in lost)} (in {kept} of {len(lost)})")
+        rows.append(row)
+    return markdown(["points lost, by seed", *families], rows)
+
+
 def band(values: list[float] | float | None) -> str:
     """``93.8%`` or, over seeds, ``93.8% (93.5–94.0)``."""
     if values is None or values == []:
