@@ -14,7 +14,7 @@ CELL_TIMEOUT = 6 * 3600  # seconds; a full-scale training is one cell
 
 def add_commands(commands) -> None:
     run = commands.add_parser("run", help="execute the notebooks; keep executed copies, figures and a results table")
-    run.add_argument("--profile", help="quick or full (default: full with a GPU, else quick)")
+    run.add_argument("--profile", help="quick, half or full (default: full with a GPU, else quick)")
     run.add_argument("--data", help="shapes, cifar10, cifar100, minicifar or folder:PATH (default: the profile's)")
     run.add_argument("--seed", help="seed of weights and batches (default: 0)")
     run.add_argument("--out", type=Path, help="where the runs are kept (default: runs/)")

@@ -2,7 +2,7 @@
 
 | variable           | meaning                                    | default                       |
 |--------------------|--------------------------------------------|-------------------------------|
-| LABKIT_PROFILE     | ``quick`` or ``full``                      | ``full`` with a GPU           |
+| LABKIT_PROFILE     | ``quick``, ``half`` or ``full``            | ``full`` with a GPU           |
 | LABKIT_DATA        | a data set's name, see ``labkit.data``     | the profile's                 |
 | LABKIT_SEED        | seed of weights, batches and splits        | 0                             |
 | LABKIT_RUNS        | where the runs are kept                    | ``runs/`` beside notebooks/   |
