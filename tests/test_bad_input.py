@@ -63,7 +63,7 @@ def test_unknown_data_set_is_refused(refused, tmp_path):
 
 
 def test_unknown_profile_is_refused(refused):
-    with refused("'fast'", "choose one of quick, full"):
+    with refused("'fast'", "choose one of quick, half, full"):
         settings.current({"LABKIT_PROFILE": "fast"})
 
 
