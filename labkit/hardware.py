@@ -1,8 +1,10 @@
 """What the device at hand allows: its precision, its memory, and ways to keep it busy."""
 
 import ctypes
+import warnings
 from collections.abc import Callable, Generator, Iterable
-from contextlib import nullcontext, suppress
+from contextlib import contextmanager, nullcontext, suppress
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -35,10 +37,11 @@ def keep_freed_memory() -> None:
 
 def recorded(step: Callable, state: list[Tensor]) -> Callable:
     """``step(*batch)``, on a GPU recorded as a CUDA graph when it first sees a batch of a shape: one
-    launch instead of some hundred. ``state`` are the tensors that it changes; it returns nothing.
+    launch instead of some hundred. ``state`` are the tensors that it changes; it returns nothing. What
+    Python does in it is done while recording and never again: it must depend on the batch and the state only.
 
-    On a CPU, and where recording fails because something in the step waits for the device (a
-    student's penalty may), the step runs as it is.
+    On a CPU, and where something in the step waits for the device (a student's penalty may), the step
+    runs as it is.
     """
     replays = {}
 
@@ -61,11 +64,15 @@ def _capture(step: Callable, state: list[Tensor], batch: tuple[Tensor, ...]) -> 
     graph, stream = torch.cuda.CUDAGraph(), torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     try:
+        # A capture that fails leaves older versions of torch in disorder, so a step that waits is found before.
         with torch.cuda.stream(stream):
             for _ in range(WARM_UP):
                 step(*inputs)
+            with _waiting_is_an_error():
+                step(*inputs)
         torch.cuda.current_stream().wait_stream(stream)
-        with torch.cuda.graph(graph):
+        # A stream of its own: captures on one stream share scratch memory. The outer context puts ours back.
+        with torch.cuda.stream(torch.cuda.current_stream()), torch.cuda.graph(graph, stream=stream):
             step(*inputs)
     except RuntimeError:
         return step
@@ -83,6 +90,23 @@ def _capture(step: Callable, state: list[Tensor], batch: tuple[Tensor, ...]) -> 
     return replay
 
 
+@contextmanager
+def _waiting_is_an_error():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch calls this mode a prototype
+        torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+@cache
+def _stream(number: int) -> torch.cuda.Stream:
+    """The stream of the ``number``-th training: always the same, since memory is kept by stream."""
+    return torch.cuda.Stream()
+
+
 def side_by_side(trainings: Iterable[Generator]) -> list:
     """Run generators to their end; the values they return, in order.
 
@@ -91,7 +115,7 @@ def side_by_side(trainings: Iterable[Generator]) -> list:
     """
     if not torch.cuda.is_available():
         return [_finish(training) for training in trainings]
-    waiting = {number: (training, torch.cuda.Stream()) for number, training in enumerate(trainings)}
+    waiting = {number: (training, _stream(number)) for number, training in enumerate(trainings)}
     for _, stream in waiting.values():
         stream.wait_stream(torch.cuda.current_stream())
     results = {}

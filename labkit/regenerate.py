@@ -88,9 +88,9 @@ def execute(source: Path, target: Path, environment: dict[str, str]) -> dict[str
         raise LabError(f"{source.name} stopped at a cell; the copy so far is {target}.\n{error}") from error
     finally:
         bar.close()
-        seconds = _cell_seconds(notebook)
         notebook.metadata.pop("widgets", None)  # without its state some viewers refuse the whole notebook
         target.parent.mkdir(parents=True, exist_ok=True)
+        seconds = _cell_seconds(notebook)
         nbformat.write(notebook, target)
     return seconds
 
@@ -100,8 +100,9 @@ def _cell_seconds(notebook) -> dict[str, float]:
     for number, cell in enumerate(notebook.cells):
         times = cell.metadata.pop("execution", {})  # of no use to a reader, and different every time
         if "iopub.execute_input" in times and "shell.execute_reply" in times:
-            begun, ended = (datetime.fromisoformat(times[k]) for k in ("iopub.execute_input", "shell.execute_reply"))
-            seconds[f"[{number}] {cell.source.strip().splitlines()[0][:60]}"] = (ended - begun).total_seconds()
+            begun, ended = (times[key].rstrip("Z") for key in ("iopub.execute_input", "shell.execute_reply"))
+            spent = datetime.fromisoformat(ended) - datetime.fromisoformat(begun)  # Python 3.10 reads no "Z"
+            seconds[f"[{number}] {cell.source.strip().splitlines()[0][:60]}"] = spent.total_seconds()
     return seconds
 
 
@@ -117,8 +118,8 @@ def redraw(options) -> None:
         inside = out if experiment == options.folder else out / experiment.name
         print(f"{len(draw(experiment, inside))} figures in {inside / 'figures'}")
     print(f"tables in {_write_tables(options.folder, out)}")
-    if options.folder not in found:  # a folder of experiments
-        families = {name: tables.measurements(members) for name, members in tables.families(options.folder).items()}
+    families = {name: tables.measurements(members) for name, members in tables.families(options.folder).items()}
+    if families and options.folder not in found:  # a folder of finished experiments
         print(f"all experiments in {plots.save(gallery.seed_bands(families), out / 'seed-bands.png')}")
 
 

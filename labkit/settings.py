@@ -41,8 +41,7 @@ class Recipe:
 class Profile:
     """A scale at which the whole course runs. ``budgets`` are the three shrinkage budgets
     λ·Ση/(1−μ): how far the L1 penalty can move a scaling factor over the whole training.
-    Factors start at 0.5, so the second cannot bring one to zero and the third can: at every scale the
-    same picture. ``guard`` is the number of channels that pruning leaves at least in every layer."""
+    Factors start at 0.5, so the second cannot bring one to zero and the third can. ``guard`` is the number of channels that pruning leaves at least in every layer."""
 
     name: str
     data: str
@@ -83,6 +82,7 @@ PROFILES = {
             width=1.0,
             train=Recipe(epochs=60, batch=100),
             fine_tune=Recipe(epochs=20, batch=100),
+            budgets=(0.0, 0.4, 4.0),
             ratios=(0.5, 0.7, 0.9),
             guard=8,
         ),

@@ -56,17 +56,20 @@ def prune_run(run: Record, data: Dataset, ratio: float, folder: Path, at_least: 
     return records.save(record, slim.state_dict())
 
 
-def sweep_ratio(run: Record, data: Dataset, ratios: tuple[float, ...], folder: Path) -> Record:
+def sweep_ratio(run: Record, data: Dataset, ratios: tuple[float, ...], folder: Path, at_least: int = 1) -> Record:
     """Validation accuracy of every treatment at every prune ratio; nothing is trained."""
     model, scores = run.model(), scaling_factors(run.model())
     control = random_scores(scores, run.config["seed"])
     rows = [
-        accuracies(treatments(model, global_plan(scores, r), global_plan(control, r), data), data.validation)
+        accuracies(
+            treatments(model, global_plan(scores, r, at_least), global_plan(control, r, at_least), data),
+            data.validation,
+        )
         for r in ratios
     ]
     record = Record(
         kind="sweep",
-        config=_config(run, data),
+        config=_config(run, data) | {"at_least": at_least},
         channels=run.channels,
         classes=run.classes,
         results={

@@ -85,7 +85,7 @@ def steps(
     (``hardware.side_by_side``); ``fit`` runs one to its end.
 
     With λ > 0, ``penalty_gradient(γ, λ)`` is added to the gradient of all scaling factors after
-    each backward pass (Network Slimming, equation 1). A finished run of the same configuration is
+    each backward pass (Network Slimming, equation 1); it has to be a function of γ and λ only. A finished run of the same configuration is
     returned as it is; a broken-off one continues after its last saved epoch (a save at an epoch's end,
     ``save_every`` seconds after the last) and, on one CPU, ends bit-equal to an uninterrupted one; a run
     of another configuration is set aside. ``watch(history, epochs)`` is called after every epoch.
@@ -132,7 +132,7 @@ def steps(
         loss, logits = train_step(model, x, y, optimizer, scaler, penalty_gradient, lam)
         totals.add_(torch.stack([loss * len(y), (logits.argmax(1) == y).sum()]))
 
-    if not scaler.is_enabled():  # the loss scale is a decision of each step, which a recording cannot take
+    if not scaler.is_enabled():  # recording with float16's loss scale has not been tried
         step = recorded(step, [totals, *model.state_dict().values(), *momenta(model, optimizer).values()])
 
     saved = time.perf_counter()

@@ -2,9 +2,11 @@
 
 import json
 import re
+from types import SimpleNamespace
 
 import pytest
 import torch
+from torch.autograd import DeviceType
 
 from labkit import bench, cli, plain_loop
 from labkit.settings import PROFILES, Recipe
@@ -22,6 +24,7 @@ def results(device="cpu", precision="bfloat16", full=2.5):
     return {
         "device": device,
         "threads": 2,
+        "trainings_together": 1,
         "precision": precision,
         "matrix_product_gflops": {"fast": 400.0, "float32": 200.0},
         "training": {"1": pair, "0.25": pair},
@@ -48,15 +51,26 @@ def test_targets_are_met_and_missed():
 
 def test_without_half_precision_twice_the_plain_loop_is_not_asked_for():
     asked = {target.what for target in bench.targets(results(precision="float32", full=1.2))}
-    assert "full width, of the matrix-product limit" in asked
+    assert "full width, nominal operations, of the matrix-product limit" in asked
     assert not any("plain loop" in what for what in asked)
 
 
-def test_every_operation_of_a_step_is_counted_once():
+def test_every_kind_of_operation_is_found_in_a_step():
     step = bench.step_profile(PROFILES["quick"], CPU, count=2)
     assert set(step["kinds"]) == {*bench.KINDS, bench.REST}
     assert all(milliseconds > 0 for milliseconds in step["kinds"].values())
-    assert step["kinds"]["convolution, backward"] > step["kinds"]["optimizer"]
+
+
+def test_a_kernel_is_counted_with_its_operator_and_not_again():
+    operator = SimpleNamespace(
+        key="aten::cudnn_convolution", device_type=DeviceType.CPU, self_cpu_time_total=9000, self_device_time_total=2000
+    )
+    kernel = SimpleNamespace(
+        key="sm90_xmma_fprop", device_type=DeviceType.CUDA, self_cpu_time_total=0, self_device_time_total=2000
+    )
+    on_gpu = bench.by_kind([operator, kernel], torch.device("cuda"))
+    assert sum(on_gpu.values()) == on_gpu["convolution, forward"] == 2
+    assert bench.by_kind([operator], CPU)["convolution, forward"] == 9
 
 
 def test_plain_loop_trains_and_evaluates_the_same_network():

@@ -1,5 +1,8 @@
 """``labkit`` as it is typed: each wrong word gets one sentence and exit status 1."""
 
+import shutil
+
+import nbformat
 import pytest
 
 from labkit import cli, records, regenerate, settings, studies, training
@@ -61,6 +64,33 @@ def test_figures_redraws_everything_from_the_records_alone(experiment, tmp_path)
     first = {path.name: path.read_bytes() for path in regenerate.draw(experiment, tmp_path / "b")}
     again = {path.name: path.read_bytes() for path in regenerate.draw(experiment, tmp_path / "c")}
     assert len(first) == 9 and first == again
+
+
+def test_a_folder_of_unfinished_experiments_is_drawn_without_the_page_of_all(experiment, tmp_path, capsys):
+    shutil.copytree(experiment / "sparsity-lambda0.1", tmp_path / "runs" / "quick-shapes-seed9" / "sparsity-lambda0.1")
+    assert cli.main(["figures", str(tmp_path / "runs")]) == 0
+    assert not (tmp_path / "runs" / "seed-bands.png").exists()
+
+
+def test_seconds_of_a_cell_are_read_and_taken_out_of_the_notebook():
+    times = {"iopub.execute_input": "2026-01-01T00:00:01.000000Z", "shell.execute_reply": "2026-01-01T00:00:03.500000Z"}
+    cells = [
+        nbformat.v4.new_markdown_cell("text"),
+        nbformat.v4.new_code_cell("train()\nprint()", metadata={"execution": times}),
+    ]
+    assert regenerate._cell_seconds(nbformat.v4.new_notebook(cells=cells)) == {"[1] train()": 2.5}
+    assert "execution" not in cells[1].metadata
+
+
+def test_time_is_ranked_and_adds_up():
+    table = regenerate.where_time_went(
+        [("01", "a", 1.0), ("01", "b", 6.0), ("02", "c", 2.0), ("02", "d", 1.0)], shown=2
+    )
+    assert [line.split(" | ")[1:] for line in table.splitlines()[2:]] == [
+        ["b", "6.0", "60% |"],
+        ["c", "2.0", "20% |"],
+        ["2 others", "2.0", "20% |"],
+    ]
 
 
 def test_a_title_takes_lambda_from_the_record_not_from_the_folder(experiment, tmp_path):

@@ -32,7 +32,7 @@ def test_trainings_are_counted_in_epochs_times_images():
 
 
 def test_thin_networks_are_as_large_as_those_of_the_reference_runs():
-    """A uniform network with LEFT of the channels has the MACs of the pruned ones, within a third."""
+    """A uniform network with LEFT of the channels has roughly the MACs of the pruned ones: 0.6 to 1.6 times."""
     for experiment in tables.experiments(settings.REFERENCE):
         profile, data = experiment.name.rpartition("-seed")[0].split("-", 1)
         left = estimate.LEFT[estimate.kind_of(data)]
@@ -45,10 +45,11 @@ def test_thin_networks_are_as_large_as_those_of_the_reference_runs():
                 assert 0.6 < uniform / row["macs"] < 1.6, (experiment.name, row["ratio"])
 
 
-def test_a_real_step_takes_time_and_a_thin_one_less():
+@pytest.mark.parametrize("together", [1, 2])
+def test_steps_are_timed_and_their_trainings_never_finished(together):
     here = settings.current()
-    dense, thin = (estimate.seconds_per_image(here.profile, here.device, keep, 1) for keep in (1.0, 0.1))
-    assert dense > thin > 0
+    assert estimate.seconds_per_image(here.profile, here.device, 0.1, together) > 0
+    assert not list(here.runs.iterdir())
 
 
 def test_doctor_says_precision_profile_and_minutes(monkeypatch):

@@ -38,11 +38,19 @@ class Recorder(TorchDispatchMode):
         self.graph = graph
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        if function is torch.ops.aten._local_scalar_dense.default:
-            raise RuntimeError("operation not permitted when stream is capturing")
+        assert function is not torch.ops.aten._local_scalar_dense.default, "a capture that waits was begun"
         outputs = function(*args, **(kwargs or {}))
         self.graph.operations.append((function, args, kwargs or {}, outputs))
         return outputs
+
+
+class NoWaiting(TorchDispatchMode):
+    """What CUDA's debug mode for synchronization does."""
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        if function is torch.ops.aten._local_scalar_dense.default:
+            raise RuntimeError("called a synchronizing CUDA operation")
+        return function(*args, **(kwargs or {}))
 
 
 def _tensors(outputs):
@@ -59,9 +67,18 @@ def cuda(monkeypatch):
         return graphs[-1]
 
     @contextmanager
-    def capture(graph):
+    def capture(graph, stream):
         with Recorder(graph):
             yield
+
+    modes = []
+
+    def set_sync_debug_mode(mode):
+        if mode == "error":
+            modes.append(NoWaiting())
+            modes[-1].__enter__()
+        else:
+            modes.pop().__exit__(None, None, None)
 
     for name, value in {
         "is_available": lambda: True,
@@ -71,15 +88,10 @@ def cuda(monkeypatch):
         "current_stream": FakeStream,
         "synchronize": lambda: None,
         "graph": capture,
+        "set_sync_debug_mode": set_sync_debug_mode,
     }.items():
         monkeypatch.setattr(torch.cuda, name, value)
     return graphs
-
-
-def same(one, other):
-    assert one.history == other.history
-    weights, other_weights = one.state(), other.state()
-    assert all(torch.equal(weights[name], other_weights[name]) for name in weights)
 
 
 def waits(gamma, lam):
@@ -94,6 +106,7 @@ def test_recorded_training_is_bit_equal_to_one_step_by_step(tmp_path, cuda, monk
     monkeypatch.setattr(hardware, "_on_gpu", lambda tensor: True)
     recorded = tiny_fit(tmp_path / "recorded", epochs=3, lam=1e-2, penalty=penalty)
     assert len(cuda) == 1 and cuda[0].replays == (0 if penalty is waits else 3 * 6)
+    assert bool(cuda[0].operations) == (penalty is not waits)
     assert recorded.history == eager.history
     weights, expected = recorded.state(), eager.state()
     assert all(torch.equal(weights[name], expected[name]) for name in expected)

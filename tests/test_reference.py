@@ -131,6 +131,7 @@ def test_pages_show_the_tables_of_the_reference_runs(page):
     text = page.read_text(encoding="utf-8")
     assert "<!-- story: quick-shapes -->" in text or "<!-- comparison -->" in text
     assert make_reference.filled(text) == text, f"{page.name}: run make figures"
+    assert text.count("<!-- end -->") == text.count("<!-- ") / 2, "every mark has its end"
 
 
 def test_every_experiment_stands_beside_the_published_ones():

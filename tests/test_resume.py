@@ -2,12 +2,13 @@ import random
 import signal
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from workers import slimming, tiny_fit, train
 
-from labkit import records
+from labkit import records, training
 from labkit.settings import LabError
 
 EPOCHS, KILLS = 40, 10
@@ -163,3 +164,24 @@ def test_broken_off_run_of_another_configuration_is_not_continued(tmp_path):
     tiny_fit(tmp_path / "run", 2, lam=0.5, watch=lambda history, epochs: seen.append(len(history)))
     assert seen == [1, 2]
     assert (tmp_path / "run.replaced-1" / "checkpoint.safetensors").exists()
+
+
+def test_saves_are_as_far_apart_as_asked_and_a_run_goes_on_from_the_last(tmp_path, monkeypatch):
+    clock = iter(range(1000))  # every look at the clock is a second later
+    monkeypatch.setattr(training, "time", SimpleNamespace(perf_counter=lambda: float(next(clock))))
+    saved = []
+    original = training._checkpoint
+
+    def noted(path, model, optimizer, scaler, config, history, seconds, snapshots):
+        saved.append(len(history))
+        original(path, model, optimizer, scaler, config, history, seconds, snapshots)
+
+    monkeypatch.setattr(training, "_checkpoint", noted)
+    with pytest.raises(Stopped):
+        tiny_fit(tmp_path / "run", 9, watch=stop_after(8), save_every=7)
+    assert 1 < len(saved) < 5 and min(b - a for a, b in zip([0, *saved], saved)) > 1
+    last, trained = saved[-1], []
+    tiny_fit(tmp_path / "run", 9, watch=lambda history, epochs: trained.append(len(history)), save_every=7)
+    assert trained == list(range(last + 1, 10))
+    tiny_fit(tmp_path / "whole", 9)
+    assert_same_run(tmp_path / "run", tmp_path / "whole")

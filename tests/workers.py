@@ -23,10 +23,10 @@ def slimming(gammas, lam):
     return lam * gammas.sign()
 
 
-def tiny_fit(folder, epochs, watch=None, lam=1e-3, penalty=slimming):
+def tiny_fit(folder, epochs, watch=None, lam=1e-3, penalty=slimming, save_every=0):
     torch.manual_seed(0)
     net = VGGNet([8, "M", 8])
-    options = {"kind": "sparsity", "lam": lam, "penalty_gradient": penalty, "watch": watch, "save_every": 0}
+    options = {"kind": "sparsity", "lam": lam, "penalty_gradient": penalty, "watch": watch, "save_every": save_every}
     return fit(net, tiny_dataset(), Recipe(epochs, batch=50), folder=folder, **options)
 
 

@@ -62,7 +62,7 @@ WITH_PLAN = {key: shape for key, shape in ALL.items() if key != "plan?"} | {"pla
 SHAPES = {
     "sparsity": ALL | TRAINING,
     "pruning": WITH_PLAN | {"config": STUDY | {"ratio": SHARE, "at_least": (0, 4096)}, "results": PRUNED},
-    "sweep": ALL | {"config": STUDY, "results": SWEEP},
+    "sweep": ALL | {"config": STUDY | {"at_least": (0, 4096)}, "results": SWEEP},
     "fine-tuning": WITH_PLAN | TRAINING,
     "from-scratch": WITH_PLAN | TRAINING,
     "summary": ALL | {"config": STUDY, "results": {"rows": [ROW, 20]}},
