@@ -180,7 +180,7 @@ def promises_table(families: dict[str, list[Path]]) -> str:
             found = measurements(members)
             lost = [a["accuracy"] - b["accuracy"] for a, b in zip(found[start], found[end])]
             kept = sum(round(points, 6) <= allowed for points in lost)
-            row.append(f"{', '.join(f'{100 * points:+.1f}' for points in lost)} (in {kept} of {len(lost)})")
+            row.append(f"{', '.join(f'{100 * points:+.2f}' for points in lost)} (in {kept} of {len(lost)})")
         rows.append(row)
     return markdown(["points lost, by seed", *families], rows)
 
