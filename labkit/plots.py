@@ -262,7 +262,9 @@ def recovery(prunings: list[Record]) -> Figure:
     for k, run in enumerate(prunings):
         axes[0].hlines(run.results["validation"]["parent"], k - 0.45, k + 0.45, color="black", ls="--", lw=1)
     axes[0].set_xticks(
-        range(len(prunings)), [f"λ = {r.config['lambda']:g}\n{r.config['ratio']:.0%} pruned" for r in prunings]
+        range(len(prunings)),
+        [f"λ = {r.config['lambda']:g}\n{r.config['ratio']:.0%} pruned" for r in prunings],
+        fontsize=10 if len(prunings) <= 4 else 8,
     )
     axes[0].set(xlabel="penalty and prune ratio", ylabel="validation accuracy", ylim=(0, 1.12))
     axes[0].yaxis.set_major_formatter(PercentFormatter(1))
