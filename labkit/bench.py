@@ -12,7 +12,7 @@ import statistics
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -46,15 +46,6 @@ KINDS = {  # of operations in a training step, by PyTorch's names; the first tha
     "optimizer": r"sgd|Optimizer",
 }
 REST = "copies, augmentation, loss, penalty"
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Images a second of both loops, and the median over rounds of their ratio."""
-
-    plain: float
-    labkit: float
-    ratio: float
 
 
 @dataclass(frozen=True)
@@ -105,9 +96,9 @@ def measure_all(device: torch.device, profile: settings.Profile) -> dict:
         "precision": str(half).removeprefix("torch."),
         "matrix_product_gflops": {"fast": limit, "float32": matrix_product_limit(device, torch.float32)},
         "trainings_together": trainings_together(device),
-        "training": {f"{width:g}": asdict(pair) for width, pair in trained.items()},
-        "of_limit": trained[1.0].labkit * gflop / limit,
-        "evaluation": asdict(evaluation_pair(device)),
+        "training": {f"{width:g}": pair for width, pair in trained.items()},
+        "of_limit": trained[1.0]["labkit"] * gflop / limit,
+        "evaluation": evaluation_pair(device),
         "step": {"profile": profile.name} | step_profile(profile, device),
         "surgery_seconds": surgery_seconds(),
         "latency": latencies(device),
@@ -150,19 +141,11 @@ def images_per_second(loop: str, width: float, count: int, device: torch.device)
             loops = [plain_loop.steps(vgg19(width), images, RECIPE, LAMBDA, device)]
         else:
             loops = [labkit_steps(vgg19(width), images, device, Path(folder, str(n))) for n in range(together)]
-
-        def seconds(steps: int) -> float:
-            started = time.perf_counter()
-            hardware.side_by_side(itertools.islice(each, steps) for each in loops)
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
-            return time.perf_counter() - started
-
-        seconds(WARM_UP)
-        return together * count * RECIPE.batch / seconds(count)
+        hardware.seconds_of(loops, WARM_UP, device)
+        return together * count * RECIPE.batch / hardware.seconds_of(loops, count, device)
 
 
-def training_pair(width: float, device: torch.device) -> Pair:
+def training_pair(width: float, device: torch.device) -> dict[str, float]:
     """Both loops in turn, each time in a process of its own."""
     pairs = []
     for _ in range(ROUNDS[width]):
@@ -175,7 +158,7 @@ def training_pair(width: float, device: torch.device) -> Pair:
     return _pair(pairs)
 
 
-def evaluation_pair(device: torch.device, rounds: int = 3) -> Pair:
+def evaluation_pair(device: torch.device, rounds: int = 3) -> dict[str, float]:
     """Evaluation of VGG-19 at full width, both ways in turn."""
     network, images = vgg19(1.0), some_images(500 if device.type == "cpu" else 10_000)
     resident, pairs = images.to(device), []
@@ -192,9 +175,10 @@ def evaluation_pair(device: torch.device, rounds: int = 3) -> Pair:
     return _pair(pairs[1:])
 
 
-def _pair(pairs: list[list[float]]) -> Pair:
+def _pair(pairs: list[list[float]]) -> dict[str, float]:
+    """Images a second of both, and the median over rounds of their ratio."""
     plain, ours = (statistics.median(column) for column in zip(*pairs))
-    return Pair(plain, ours, statistics.median(b / a for a, b in pairs))
+    return {"plain": plain, "labkit": ours, "ratio": statistics.median(b / a for a, b in pairs)}
 
 
 def matrix_product_limit(device: torch.device, dtype: torch.dtype, runs: int = 12) -> float:
@@ -332,9 +316,8 @@ def picture(results: dict) -> Figure:
     )
     pairs = [results["training"]["1"], results["training"]["0.25"], results["evaluation"]]
     x = np.arange(len(pairs))
-    for i, loop in enumerate(("plain", "labkit")):
-        heights = [pair[loop] for pair in pairs]
-        speed.bar(x + 0.4 * i - 0.2, heights, 0.4, label={"plain": "plain loop"}.get(loop, loop), **plots.bar_style(i))
+    for i, (loop, label) in enumerate({"plain": "plain loop", "labkit": "labkit"}.items()):
+        speed.bar(x + 0.4 * i - 0.2, [pair[loop] for pair in pairs], 0.4, label=label, **plots.bar_style(i))
     for i, pair in enumerate(pairs):
         speed.text(i, max(pair["plain"], pair["labkit"]) * 1.1, f"{pair['ratio']:.1f}×", ha="center")
     names = ["training,\nfull width", "training,\nquarter width", "evaluation,\nfull width"]

@@ -1,9 +1,7 @@
 """How long each notebook will take on this machine, from a few timed training steps."""
 
-import itertools
 import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -108,18 +106,11 @@ def seconds_per_image(profile: Profile, device: torch.device, keep: float, toget
             for number in range(together)
         ]
 
-        def seconds(steps: int) -> float:
-            started = time.perf_counter()
-            hardware.side_by_side(itertools.islice(each, steps) for each in trainings)
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
-            return (time.perf_counter() - started) / (steps * together * profile.train.batch)
-
-        seconds(WARM_UP)
-        rounds, started = [], time.perf_counter()
-        while len(rounds) < ROUNDS and time.perf_counter() - started < ENOUGH:
-            rounds.append(seconds(TIMED))
-    return statistics.median(rounds)
+        hardware.seconds_of(trainings, WARM_UP, device)
+        rounds = []
+        while len(rounds) < ROUNDS and sum(rounds) < ENOUGH:
+            rounds.append(hardware.seconds_of(trainings, TIMED, device))
+    return statistics.median(rounds) / (TIMED * together * profile.train.batch)
 
 
 def seconds_for(notebook: str, profile: Profile, sizes: Sizes, kind: str, step: Callable[[float, int], float]) -> float:

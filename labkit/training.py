@@ -85,8 +85,8 @@ def steps(
     (``hardware.side_by_side``); ``fit`` runs one to its end.
 
     With λ > 0, ``penalty_gradient(γ, λ)`` is added to the gradient of all scaling factors after
-    each backward pass (Network Slimming, equation 1); it has to be a function of γ and λ only. A finished run of the same configuration is
-    returned as it is; a broken-off one continues after its last saved epoch (a save at an epoch's end,
+    each backward pass (Network Slimming, equation 1); it has to be a function of γ and λ only. A
+    finished run of the same configuration is returned as it is; a broken-off one continues after its last saved epoch (a save at an epoch's end,
     ``save_every`` seconds after the last) and, on one CPU, ends bit-equal to an uninterrupted one; a run
     of another configuration is set aside. ``watch(history, epochs)`` is called after every epoch.
 

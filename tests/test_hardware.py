@@ -91,7 +91,9 @@ def cuda(monkeypatch):
         "set_sync_debug_mode": set_sync_debug_mode,
     }.items():
         monkeypatch.setattr(torch.cuda, name, value)
-    return graphs
+    hardware._stream.cache_clear()
+    yield graphs
+    hardware._stream.cache_clear()  # no stand-in may stay for a test on a real GPU
 
 
 def waits(gamma, lam):
