@@ -13,7 +13,9 @@ from pathlib import Path
 
 import torch
 
-from labkit import records, regenerate, tables
+from labkit import records
+from labkit.methods.slimming import tables
+from labkit.tools import run as regenerate
 from labkit.settings import REFERENCE, REPOSITORY
 
 STARTED_FROM = ("sparsity", "pruning")

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch.autograd import DeviceType
 
-from labkit import bench, cli, plain_loop
+from labkit import cli
+from labkit.tools import bench, plain_loop
 from labkit.settings import PROFILES, Recipe
 
 CPU = torch.device("cpu")

@@ -5,7 +5,9 @@ import shutil
 import nbformat
 import pytest
 
-from labkit import cli, records, regenerate, settings, studies, training
+from labkit import cli, records, settings, training
+from labkit.methods.slimming import experiments as studies
+from labkit.tools import run as regenerate
 from labkit.models import VGGNet
 from labkit.settings import Recipe
 
@@ -16,7 +18,7 @@ def experiment(tmp_path_factory):
     import torch
 
     from labkit.data import Dataset, Images
-    from labkit.shapes import CLASSES, generate
+    from labkit.data.shapes import CLASSES, generate
 
     pixels, labels = (torch.from_numpy(array) for array in generate(120, 3))
     everything = Images(pixels, labels)
@@ -94,7 +96,7 @@ def test_time_is_ranked_and_adds_up():
 
 
 def test_a_title_takes_lambda_from_the_record_not_from_the_folder(experiment, tmp_path):
-    from labkit import gallery
+    from labkit.methods.slimming import tasks as gallery
 
     run = records.load_all(experiment, "sparsity")[1]
     moved = run.folder.rename(run.folder.with_name("renamed-by-hand"))

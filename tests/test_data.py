@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from labkit import data, shapes
+from labkit import data
+from labkit.data import shapes
 from labkit.data import Images, augmented_batches, batches, load, minicifar, normalise
 from labkit.models import VGGNet
 from labkit.settings import Recipe

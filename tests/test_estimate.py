@@ -2,7 +2,9 @@
 
 import pytest
 
-from labkit import doctor, estimate, measure, models, records, settings, tables
+from labkit import measure, models, records, settings
+from labkit.methods.slimming import tables
+from labkit.tools import doctor, estimate
 from labkit.settings import PROFILES, REPOSITORY
 
 SIZES = estimate.Sizes(train=1000, validation=300, test=500)

@@ -9,7 +9,9 @@ import pytest
 import torch
 from matplotlib.image import imread
 
-from labkit import gallery, measure, models, plots, records, tables
+from labkit import measure, models, records
+from labkit.methods.slimming import tables, tasks as gallery
+from labkit.view import plots
 from labkit.pruning import ChannelPlan
 from labkit.settings import PROFILES, REFERENCE, REPOSITORY
 

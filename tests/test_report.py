@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 from pypdf import PdfReader
 
-from labkit import report
-from labkit.report import Section, export
+from labkit.view import report
+from labkit.view.report import Section, export
 from labkit.settings import LabError
 
 DAY = datetime.date(2025, 11, 20)

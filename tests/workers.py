@@ -6,7 +6,8 @@ import signal
 
 import torch
 
-from labkit import records, shapes
+from labkit import records
+from labkit.data import shapes
 from labkit.data import Dataset, Images
 from labkit.models import VGGNet
 from labkit.settings import LabError, Recipe

@@ -44,7 +44,7 @@ def check(name: str, *functions) -> None:
     print(text(found))
     for fault in found.faults:
         if figure := picture(fault.example):
-            from labkit import plots
+            from labkit.view import plots
 
             plots.show(figure)
 
@@ -114,7 +114,7 @@ def _short(value, told=()) -> str:
 def picture(example: Example):
     """For a layer that was to be filled: the old layer with the kept channels framed, what was
     expected, and what came; a figure, or None where words say it better."""
-    from labkit import plots
+    from labkit.view import plots
 
     source = next((a for a in example.arguments[1:] if isinstance(a, dict) and "Linear" in a), None)
     got = example.got.get("weight")

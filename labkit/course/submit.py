@@ -16,7 +16,8 @@ from datetime import datetime
 from pathlib import Path
 
 import labkit
-from labkit import models, records, settings, studies
+from labkit import models, records, settings
+from labkit.methods.slimming import experiments as studies
 from labkit.course import edition, practice, probe
 from labkit.course.judge import Verdict, judge
 from labkit.settings import LabError

@@ -24,10 +24,12 @@ from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity
 from torch.profiler import profile as profiler
 
-from labkit import hardware, measure, models, plain_loop, plots, pruning, records, settings, training
+from labkit import hardware, measure, models, pruning, records, settings, training
 from labkit.data import Dataset, Images, augmented_batches
 from labkit.settings import Recipe
-from labkit.tables import markdown
+from labkit.methods.slimming.tables import markdown
+from labkit.tools import plain_loop
+from labkit.view import plots
 
 RECIPE = Recipe(epochs=1, batch=100)
 LAMBDA = 1e-4

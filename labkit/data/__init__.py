@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm.std import tqdm
 
-from labkit import shapes
+from labkit.data import shapes
 from labkit.records import write_tensors
 from labkit.settings import LabError
 

@@ -6,7 +6,8 @@ import torch
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from tqdm.std import tqdm
 
-from labkit import measure, plots
+from labkit import measure
+from labkit.view import plots
 from labkit.models import VGGNet, with_widths
 from labkit.pruning import ChannelPlan, global_plan
 from labkit.records import Record

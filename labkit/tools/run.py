@@ -57,7 +57,7 @@ def run_notebooks(options) -> None:
 
 def where_time_went(spent: list[tuple[str, str, float]], shown: int = 10) -> str:
     """A table of the cells (notebook, first line, seconds) that took longest, and of all others together."""
-    from labkit.tables import markdown
+    from labkit.methods.slimming.tables import markdown
 
     ranked, total = sorted(spent, key=lambda row: -row[2]), sum(seconds for *_, seconds in spent)
     rows = [*ranked[:shown], ("", f"{len(ranked[shown:])} others", sum(seconds for *_, seconds in ranked[shown:]))]
@@ -108,7 +108,8 @@ def _cell_seconds(notebook) -> dict[str, float]:
 
 def redraw(options) -> None:
     """Draw all experiments in ``options.folder`` and write their tables."""
-    from labkit import gallery, plots, tables
+    from labkit.methods.slimming import tables, tasks as gallery
+    from labkit.view import plots
 
     found = tables.experiments(options.folder)
     if not found:
@@ -125,14 +126,16 @@ def redraw(options) -> None:
 
 def draw(experiment: Path, out: Path) -> list[Path]:
     """All figures of one experiment as PNG in ``out/figures``, and its tables in ``out/results.md``."""
-    from labkit import gallery, plots
+    from labkit.methods.slimming import tasks as gallery
+    from labkit.view import plots
 
     _write_tables(experiment, out)
     return [plots.save(figure, out / "figures" / f"{name}.png") for name, figure in gallery.gallery(experiment).items()]
 
 
 def _write_tables(folder: Path, out: Path) -> Path:
-    from labkit import records, tables
+    from labkit import records
+    from labkit.methods.slimming import tables
 
     records.write_text(out / "results.md", tables.results(folder))
     return out / "results.md"

@@ -5,7 +5,7 @@ from collections import defaultdict
 from pathlib import Path
 from statistics import mean
 
-from labkit.plots import under_threshold
+from labkit.view.plots import under_threshold
 from labkit.records import Record, load_all
 
 

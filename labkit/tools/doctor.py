@@ -8,7 +8,7 @@ import shutil
 import torch
 
 from labkit import settings
-from labkit.estimate import REST, Sizes, kind_of, seconds_for, timed
+from labkit.tools.estimate import REST, Sizes, kind_of, seconds_for, timed
 from labkit.hardware import fast_dtype
 
 PACKAGES = ("torch", "torchvision", "torch-pruning", "jupyterlab", "ipywidgets", "ipython", "nbval")

@@ -13,7 +13,7 @@ from labkit import hardware, training
 from labkit.data import Dataset, Images
 from labkit.models import VGGNet, vgg_channels, with_widths
 from labkit.settings import Profile, Settings
-from labkit.studies import RECALIBRATION_IMAGES
+from labkit.methods.slimming.experiments import RECALIBRATION_IMAGES
 
 START_UP = 6.0  # seconds to start a kernel, import torch and load the data
 EPOCH = 0.2  # seconds at an epoch's end: the record so far, the live curve

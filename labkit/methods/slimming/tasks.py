@@ -11,7 +11,7 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from labkit import plots
+from labkit.view import plots
 from labkit.pruning import ChannelPlan
 from labkit.records import Record, load_all
 
