@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 from labkit.settings import LabError
 
-GROUPS = ("labkit.tools.doctor", "labkit.course.submit", "labkit.tools.run", "labkit.tools.bench", "labkit.course.staff")
+GROUPS = ("labkit.tools.doctor", "labkit.course.practice.submit", "labkit.tools.run", "labkit.tools.bench", "labkit.course.staff")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from functools import reduce
 
 import pytest
@@ -9,14 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labkit import settings
-from labkit.course import findings, untrusted
+from labkit.course import labs
+from labkit.course.grading import findings, untrusted
 
 EXPERIMENTS = sorted(settings.REFERENCE.glob("quick-shapes-seed*"))
+LAB = labs.named(1)
+CELLS = findings.cells_of(LAB)
 HONEST = {
     path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in EXPERIMENTS[0].glob("*/record.json")
 }
 TRAINING, FACTORS, LAMBDA = "manual-report-training", "manual-scaling-factor-visualization", "manual-report-lambda"
-TUNING, OWNERS = "manual-report-fine-tuning", {cell for cell in findings.CELLS if findings.CELLS[cell].owns}
+TUNING, OWNERS = "manual-report-fine-tuning", {cell for cell in CELLS if CELLS[cell].owns}
 HALF, NINETY = "pruning-lambda0.005-50", "pruning-lambda0.005-90"
 
 
@@ -31,10 +35,10 @@ def keep(contents, folder):
 
 def wrong(contents, folder):
     """The sentences by cell on what is wrong; no reference run is known."""
-    said = findings.findings(keep(contents, folder / "records"), folder / "no reference")
+    said = findings.findings(keep(contents, folder / "records"), LAB, folder / "no reference")
     found = {}
     for finding in said:
-        assert set(finding) == {"cell", "well", "text"} and finding["cell"] in findings.CELLS
+        assert set(finding) == {"cell", "well", "text"} and finding["cell"] in CELLS
         finding["text"].encode()
         assert "\n" not in finding["text"] and len(finding["text"]) < 1500
         if not finding["well"]:
@@ -53,8 +57,8 @@ def changed(path, value):
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda path: path.name)
 def test_honest_runs_are_consistent_in_every_cell(experiment, tmp_path):
-    said = findings.findings(experiment, tmp_path)
-    assert [finding["cell"] for finding in said] == list(findings.CELLS)
+    said = findings.findings(experiment, LAB, tmp_path)
+    assert [finding["cell"] for finding in said] == list(CELLS)
     assert [finding["text"] for finding in said if not finding["well"]] == []
     assert all(
         name in said[0]["text"] for name in ("sparsity-lambda0 ", "sparsity-lambda0.0012", "sparsity-lambda0.005")
@@ -64,9 +68,9 @@ def test_honest_runs_are_consistent_in_every_cell(experiment, tmp_path):
 def test_the_cells_are_those_of_the_notebooks():
     from labkit.course.release import released_notebooks
 
-    cells = [cell for notebook in released_notebooks().values() for cell in notebook.cells]
+    cells = [cell for notebook in released_notebooks(LAB).values() for cell in notebook.cells]
     graded = {cell.metadata.nbgrader.grade_id for cell in cells if "nbgrader" in cell.metadata}
-    assert set(findings.CELLS) <= graded
+    assert set(CELLS) <= graded
 
 
 FORGERIES = {
@@ -208,7 +212,7 @@ def test_a_record_that_is_none_is_named_and_the_others_are_checked(content, name
 
 def test_what_is_missing_is_said(tmp_path):
     found = wrong({}, tmp_path)
-    assert set(found) == set(findings.CELLS)
+    assert set(found) == set(CELLS)
     assert found["manual-prune-50"] == ["There is no record of pruning at 50%."]
     alone = {name: content for name, content in HONEST.items() if not name.startswith("pruning-lambda0.005")}
     found = wrong(alone, tmp_path / "alone")
@@ -223,17 +227,17 @@ def test_many_sentences_and_many_records_are_cut_off(tmp_path):
 
 
 def test_the_shipped_runs_are_recognised_by_their_times():
-    said = findings.findings(EXPERIMENTS[1])
+    said = findings.findings(EXPERIMENTS[1], LAB)
     copied = [finding for finding in said if not finding["well"]]
     assert {finding["cell"] for finding in copied} == OWNERS
     assert all("these are the course's reference runs, not the student's own" in f["text"] for f in copied)
     assert "sparsity-lambda0, sparsity-lambda0.0012, sparsity-lambda0.005" in copied[0]["text"]
-    assert {finding["cell"] for finding in said if finding["well"]} == set(findings.CELLS)
+    assert {finding["cell"] for finding in said if finding["well"]} == set(CELLS)
 
 
 def test_the_same_numbers_with_other_times_may_be_honest(tmp_path):
     contents = changed(["sparsity-lambda0", "results", "seconds"], 12.5)
-    said = findings.findings(keep({"sparsity-lambda0": contents["sparsity-lambda0"]}, tmp_path))
+    said = findings.findings(keep({"sparsity-lambda0": contents["sparsity-lambda0"]}, tmp_path), LAB)
     (text,) = (f["text"] for f in said if "reference runs" in f["text"])
     assert text.startswith("sparsity-lambda0: ") and "the same kind of machine with the same seed can do that" in text
 
@@ -248,12 +252,12 @@ def test_runs_of_ones_own_are_no_copies(tmp_path):
         if content["history"]:
             results["seconds"] = 1.25
             content["history"][0]["loss"] += 1e-9
-    assert all(finding["well"] for finding in findings.findings(keep(contents, tmp_path)))
+    assert all(finding["well"] for finding in findings.findings(keep(contents, tmp_path), LAB))
 
 
 def test_prunings_of_the_shipped_runs_are_told_from_unknown_ones(tmp_path):
     contents = {HALF: HONEST[HALF]}
-    texts = [f["text"] for f in findings.findings(keep(contents, tmp_path)) if f["cell"] == "manual-prune-50"]
+    texts = [f["text"] for f in findings.findings(keep(contents, tmp_path), LAB) if f["cell"] == "manual-prune-50"]
     assert texts == [f"{HALF}: it was made from 'sparsity-lambda0.005', which is the course's reference run."]
 
 
@@ -297,15 +301,15 @@ def test_no_forged_record_stops_the_checks(tmp_path_factory, forgery):
 @given(st.dictionaries(st.sampled_from(sorted(HONEST)), ANYTHING, max_size=3))
 def test_no_json_at_all_stops_the_checks(tmp_path_factory, contents):
     found = wrong(contents, tmp_path_factory.mktemp("any"))
-    assert "could be checked" not in json.dumps(found) and len(found) == len(findings.CELLS)
+    assert "could be checked" not in json.dumps(found) and len(found) == len(CELLS)
 
 
 def test_a_check_that_breaks_is_said_and_stops_nothing(tmp_path, monkeypatch):
     def breaks(case, runs):
         raise KeyError("x")
 
-    cell = findings.CELLS[LAMBDA]
-    monkeypatch.setitem(findings.CELLS, LAMBDA, findings.replace(cell, checks=(breaks,)))
+    cell = CELLS[LAMBDA]
+    monkeypatch.setitem(CELLS, LAMBDA, replace(cell, checks=(breaks,)))
     found = wrong(HONEST, tmp_path)
     assert found == {LAMBDA: ["Not everything could be checked (KeyError): look at these records yourself."]}
 
@@ -313,4 +317,4 @@ def test_a_check_that_breaks_is_said_and_stops_nothing(tmp_path, monkeypatch):
 def test_folders_without_a_record_are_ignored(tmp_path):
     shutil.copytree(EXPERIMENTS[0], tmp_path / "records")
     (tmp_path / "records" / "empty").mkdir()
-    assert all(finding["well"] for finding in findings.findings(tmp_path / "records", tmp_path / "none"))
+    assert all(finding["well"] for finding in findings.findings(tmp_path / "records", LAB, tmp_path / "none"))

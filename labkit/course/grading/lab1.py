@@ -1,115 +1,44 @@
-"""Whether a submission's records agree with themselves and with the course, cell by cell.
+"""What is checked in the records of lab 1, Network Slimming, and for which cells of its notebooks."""
 
-Nothing is trained again. What can be recomputed is recomputed with labkit's own functions: learning
-rates, budgets, λ, the exact count, parameters, MACs. What was measured must be possible: an
-accuracy is a count over a number of images, and no second run repeats a measured time.
-
-The checks rely on the shapes that ``labkit.course.untrusted`` has verified. A check yields sentences
-on what is wrong; a cell without any gets one sentence on what is there.
-"""
-
-import json
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import cache
-from itertools import combinations, islice
-from pathlib import Path
 
 import numpy as np
 import torch
 
-from labkit import data, measure, models, records, settings, training
-from labkit.course import answers, probe
-from labkit.course.untrusted import read, shown
+from labkit import measure, models, records, settings, training
+from labkit.course import answers
+from labkit.course.grading.findings import (
+    FAR,
+    NEAR,
+    Case,
+    Cell,
+    differ,
+    each,
+    follows_its_recipe,
+    has_possible_accuracies,
+    impossible,
+    keeps_its_budget,
+    keeps_snapshots,
+    rates_of,
+    share_seed_and_data,
+)
+from labkit.course.grading.untrusted import shown
+from labkit.course.practice import probe
 from labkit.pruning import ChannelPlan
 from labkit.records import Record
-from labkit.settings import Profile, Recipe
-
-MOST_RUNS, MOST_SENTENCES = 60, 8
-NEAR = 0.005  # another device judges a few images differently
-FAR = 0.1  # between validation and test images, or between an accuracy and its estimate
+from labkit.settings import Profile
 
 
-@dataclass(frozen=True)
-class Case:
-    """One submission: its ``runs``, the shipped ``reference`` runs, and by file name what was ``unreadable``."""
-
-    runs: list[Record]
-    reference: list[Record]
-    unreadable: dict[str, str]
-
-    def of(self, *kinds: str, ratio: float | None = None) -> list[Record]:
-        return [run for run in self.runs if run.kind in kinds and ratio in (None, run.config.get("ratio"))]
-
-    def parent(self, run: Record, *kinds: str) -> Record | None:
-        return next((other for other in self.of(*kinds) if other.name == run.config["parent"]), None)
-
-    @property
-    def profile(self) -> Profile | None:
-        """The profile whose recipe the sparsity runs followed."""
-        recipes = [run.config["recipe"] for run in self.of("sparsity")]
-        return next((profile for profile in settings.PROFILES.values() if asdict(profile.train) in recipes), None)
+def profile_of(case: Case) -> Profile | None:
+    """The profile whose recipe the sparsity runs followed."""
+    recipes = [run.config["recipe"] for run in case.of("sparsity")]
+    return next((profile for profile in settings.PROFILES.values() if asdict(profile.train) in recipes), None)
 
 
-Check = Callable[[Case, list[Record]], Iterator[str]]
-"""The case, and the runs that a cell is about -> sentences on what is wrong."""
-
-
-def each(*checks: Callable[[Case, Record], Iterator[str]]) -> Check:
-    """A check of every run by itself; two sentences of one kind are enough."""
-    return lambda case, runs: (
-        f"{run.name}: {text}" for run in runs for check in checks for text in islice(check(case, run), 2)
-    )
-
-
-# What holds for one training.
-
-
-def rates_of(run: Record) -> list[float]:
-    return training.learning_rates(Recipe(**run.config["recipe"]), run.config["data"]["train"])
-
-
-def follows_its_recipe(case: Case, run: Record) -> Iterator[str]:
-    epochs = run.config["recipe"]["epochs"]
-    if [entry["epoch"] for entry in run.history] != list(range(1, epochs + 1)):
-        yield f"the history has {len(run.history)} entries, or odd epochs; the recipe has {epochs} epochs."
-        return
-    rates = rates_of(run)
-    for entry in run.history:
-        rate = rates[entry["epoch"] * len(rates) // epochs - 1]
-        if not math.isclose(entry["learning_rate"], rate, rel_tol=1e-9):
-            yield f"learning rate {entry['learning_rate']:.6g} in epoch {entry['epoch']}; the recipe gives {rate:.6g}."
-    if (run.channels, run.classes) != (run.config["channels"], run.config["data"]["classes"]):
-        yield "channels or classes differ from the configuration's."
-
-
-def has_possible_accuracies(case: Case, run: Record) -> Iterator[str]:
-    images = run.config["data"]
-    for entry in run.history:
-        yield from impossible(entry["train_accuracy"], images["train"], f"training accuracy in epoch {entry['epoch']}")
-        yield from impossible(entry["validation_accuracy"], images["validation"], f"validation, epoch {entry['epoch']}")
-        # An image that is judged wrongly has at most half of the probability; one image may be left out of an epoch.
-        wrong = 1 - entry["train_accuracy"] - 1 / images["train"]
-        if entry["loss"] < 0.999 * math.log(2) * wrong:
-            yield (
-                f"loss {entry['loss']:.4g} in epoch {entry['epoch']} is too low for a training accuracy of "
-                f"{entry['train_accuracy']:.2%}."
-            )
-    if run.history and run.results["validation_accuracy"] != run.history[-1]["validation_accuracy"]:
-        yield f"final validation accuracy {run.results['validation_accuracy']:.2%} is not that of the last epoch."
-
-
-def impossible(accuracy: float, images: int, what: str) -> Iterator[str]:
-    if abs(accuracy * images - round(accuracy * images)) > 1e-4:
-        yield f"{what}: {accuracy!r} is no count of {images} images."
-
-
-def keeps_its_budget(case: Case, run: Record) -> Iterator[str]:
-    lam, claimed = run.config["lambda"], run.results["shrinkage_budget"]
-    budget = training.shrinkage_budget(lam, rates_of(run), run.config["recipe"]["momentum"])
-    if not math.isclose(claimed, budget, rel_tol=1e-6):
-        yield f"shrinkage budget {claimed:.6g}; λ = {lam:g} and the recipe give {budget:.6g}."
+# What holds for trainings with a penalty.
 
 
 @cache
@@ -126,59 +55,29 @@ def has_the_right_gradient(case: Case, run: Record) -> Iterator[str]:
         yield f"the penalty's gradient at γ = {list(training.PROBE)} was {got}; right is {right}."
 
 
-def keeps_snapshots(case: Case, run: Record) -> Iterator[str]:
-    epochs = run.config["recipe"]["epochs"]
-    expected = sorted({round(e) for e in np.linspace(0, epochs, min(training.SNAPSHOTS, epochs) + 1)})
-    if run.snapshots != expected:
-        yield f"scaling factors were kept at epochs {shown(run.snapshots)}; {epochs} epochs keep {shown(expected)}."
-
-
-# What holds for trainings together.
-
-
 def are_the_courses(case: Case, runs: list[Record]) -> Iterator[str]:
     """The profile's recipe, one network, seed and data set, three λ with 0 among them."""
-    if case.profile is None:
+    profile = profile_of(case)
+    if profile is None:
         yield f"No profile of the course has the recipe of {runs[0].name}: {_recipe(runs[0])}."
         return
-    recipe, channels = asdict(case.profile.train), models.vgg_channels(case.profile.depth, case.profile.width)
+    recipe, channels = asdict(profile.train), models.vgg_channels(profile.depth, profile.width)
     for run in runs:
         if (run.config["recipe"], run.channels) != (recipe, channels):
-            yield f"{run.name}: another recipe or network than the profile {case.profile.name}'s."
+            yield f"{run.name}: another recipe or network than the profile {profile.name}'s."
     if len({run.config["start"] for run in runs}) > 1:
         yield "The sparsity runs start from different weights; in the notebook they share them."
 
 
-def share_seed_and_data(case: Case, runs: list[Record]) -> Iterator[str]:
-    if len(seeds := {run.config["seed"] for run in case.runs}) > 1:
-        yield f"The records have different seeds: {sorted(seeds)}."
-    sets = {json.dumps(run.config["data"]): run.config["data"] for run in case.runs}
-    if len(sets) > 1:
-        yield f"The records are on different data: {', '.join(sorted(shown(s['name']) for s in sets.values()))}."
-    for described in sets.values():
-        if described["name"] == "shapes" and described != _shapes():
-            yield "The data are called shapes, but have other sizes or another sha256 than the data set shapes."
-
-
-@cache
-def _shapes() -> dict:
-    return data.load("shapes", Path()).describe()
-
-
-def differ(case: Case, runs: list[Record]) -> Iterator[str]:
-    for a, b in combinations(runs, 2):
-        if a.history and a.history == b.history:
-            yield f"{a.name} and {b.name} have the same history to the last digit, but are different runs."
-
-
 def follow_from_the_budgets(case: Case, runs: list[Record]) -> Iterator[str]:
+    profile = profile_of(case)
     found = [run.config["lambda"] for run in runs]
     if 0 not in found:
         yield "There is no run without a penalty (λ = 0) to compare with."
-    if case.profile:
-        like = next(run for run in runs if run.config["recipe"] == asdict(case.profile.train))
-        rates, momentum = rates_of(like), case.profile.train.momentum
-        wanted = [float(f"{right_functions()['lambda_for'](b, rates, momentum):.2g}") for b in case.profile.budgets]
+    if profile:
+        like = next(run for run in runs if run.config["recipe"] == asdict(profile.train))
+        rates, momentum = rates_of(like), profile.train.momentum
+        wanted = [float(f"{right_functions()['lambda_for'](b, rates, momentum):.2g}") for b in profile.budgets]
         if missing := [lam for lam in wanted if not any(math.isclose(lam, f, rel_tol=1e-6) for f in found)]:
             yield f"λ are {_list(found)}; the profile's budgets give {_list(wanted)}: {_list(missing)} is missing."
 
@@ -286,21 +185,23 @@ def has_possible_results(case: Case, run: Record) -> Iterator[str]:
 
 
 def trains_the_pruned_network(case: Case, run: Record) -> Iterator[str]:
+    profile = profile_of(case)
     pruned = case.parent(run, "pruning")
     if pruned is None:
         yield f"it was made from {shown(run.config['parent'])}, which is not among the records."
     elif (run.plan, run.channels, run.config["ratio"]) != (pruned.plan, pruned.channels, pruned.config["ratio"]):
         yield f"plan, channels or ratio are not those of {pruned.name}."
-    if case.profile:
-        longer = case.profile.train.epochs + case.profile.fine_tune.epochs
-        tuned = replace(case.profile.fine_tune, learning_rate=run.config["recipe"]["learning_rate"])
-        wanted = tuned if run.kind == "fine-tuning" else replace(case.profile.train, epochs=longer)
+    if profile:
+        longer = profile.train.epochs + profile.fine_tune.epochs
+        tuned = replace(profile.fine_tune, learning_rate=run.config["recipe"]["learning_rate"])
+        wanted = tuned if run.kind == "fine-tuning" else replace(profile.train, epochs=longer)
         if run.config["recipe"] != asdict(wanted):
-            yield f"another recipe than the profile {case.profile.name}'s."
+            yield f"another recipe than the profile {profile.name}'s."
 
 
 def are_the_trainings_asked_for(case: Case, runs: list[Record]) -> Iterator[str]:
-    full = case.profile.train.learning_rate if case.profile else 0.1
+    profile = profile_of(case)
+    full = profile.train.learning_rate if profile else 0.1
     for ratio, rates in ((0.9, (full, 0.1 * full, 0.01 * full)), (0.5, (0.1 * full,))):
         found = [run.config["recipe"]["learning_rate"] for run in case.of("fine-tuning", ratio=ratio)]
         if missing := [rate for rate in rates if not any(math.isclose(rate, f, rel_tol=1e-6) for f in found)]:
@@ -353,56 +254,7 @@ def _recipe(run: Record) -> str:
     return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in run.config["recipe"].items())
 
 
-# Copies.
-
-
-def copies(case: Case, runs: list[Record]) -> Iterator[str]:
-    """Measured times repeat only in a copy; a history may, on the same kind of machine."""
-    times = {time for run in case.reference for time in _times(run)}
-    histories = [run.history for run in case.reference if run.history]
-    copied = [run.name for run in runs if times & set(_times(run))]
-    alike = [run.name for run in runs if run.name not in copied and run.history in histories]
-    if copied:
-        yield (
-            f"{', '.join(copied)}: these are the course's reference runs, not the student's own; the measured times are "
-            "the same to the last digit, and no second run repeats them."
-        )
-    if alike:
-        yield (
-            f"{', '.join(alike)}: these have the numbers of the course's reference runs to the last digit; the same "
-            "kind of machine with the same seed can do that, otherwise they are not the student's own."
-        )
-
-
-def _times(run: Record) -> list[float]:
-    rows = run.results.get("rows", [run.results])
-    found = [row["latency_ms"]["median"] for row in rows if "latency_ms" in row]
-    return [time for time in [*found, run.results.get("seconds", 0)] if time]
-
-
 # The cells.
-
-
-@dataclass(frozen=True)
-class Cell:
-    """The kinds of run (and their ratio) that a manual cell is about, and what is checked; if nothing is
-    wrong, ``good`` is said, and ``fact`` of every run. Copies are told in the cell that ``owns`` the runs."""
-
-    kinds: tuple[str, ...]
-    checks: tuple[Check, ...]
-    good: str
-    fact: str
-    ratio: float | None = None
-    owns: bool = False
-
-    def summary(self, runs: list[Record]) -> str:
-        facts = (self.fact.format(run=run, last=run.history[-1] if run.history else None) for run in runs)
-        return f"{self.good}: {', '.join(f'{run.name} {fact}' for run, fact in zip(runs, facts))}."
-
-    @property
-    def ending(self) -> str:
-        """How the names of its runs end."""
-        return f"-{100 * self.ratio:.0f}" if self.ratio else ""
 
 
 SPARSITY, PRUNING, TUNING = ("sparsity",), ("pruning",), ("fine-tuning", "from-scratch")
@@ -430,67 +282,10 @@ CELLS = {
         SPARSITY, (each(keeps_snapshots), shrink), "The larger λ, the smaller Σ|γ| at the end", FACTORS
     ),
     "manual-report-lambda": Cell(SPARSITY, OF_LAMBDA, "λ follow from the budgets, the gradient is right", BUDGETS),
-    "manual-report-fine-tuning": Cell(TUNING, OF_TUNING, TUNED, ENDS, owns=True),
 }
 for ratio in (0.5, 0.9):
     CELLS[f"manual-prune-{100 * ratio:.0f}"] = Cell(PRUNING, OF_PLANS, PLANNED, SIZE_LEFT, ratio)
     CELLS[f"manual-report-prune-{100 * ratio:.0f}"] = Cell(
         PRUNING, (each(has_possible_results),), "The accuracies are possible; on test images", TEST, ratio, owns=True
     )
-
-
-def findings(folder: Path, reference: Path = settings.REFERENCE) -> list[dict]:
-    """What the records in ``folder`` (``<run>/record.json``) say, as ``{"cell", "well", "text"}`` by
-    manual cell; never raises for what a record holds."""
-    case = _case(Path(folder), reference)
-    return [
-        {"cell": name, "well": well, "text": text} for name, cell in CELLS.items() for well, text in _said(case, cell)
-    ]
-
-
-def _said(case: Case, cell: Cell) -> Iterator[tuple[bool, str]]:
-    runs = case.of(*cell.kinds, ratio=cell.ratio)
-    wrong = [text for name, text in case.unreadable.items() if cell is _cell_of(name)]
-    try:
-        wrong += [text for check in cell.checks for text in check(case, runs)] if runs else []
-        good = cell.summary(runs)
-    except Exception as error:  # one submission must never stop a class from being graded
-        wrong.append(f"Not everything could be checked ({type(error).__name__}): look at these records yourself.")
-    if not runs:
-        of_ratio = f" at {cell.ratio:.0%}" if cell.ratio else ""
-        wrong.append(f"There is no record of {' or '.join(cell.kinds)}{of_ratio}.")
-    yield from ((False, text) for text in wrong[:MOST_SENTENCES])
-    if len(wrong) > MOST_SENTENCES:
-        yield False, f"And {len(wrong) - MOST_SENTENCES} more of this kind."
-    if not wrong:
-        yield True, good
-    if cell.owns:
-        yield from ((False, text) for text in copies(case, runs))
-
-
-def _cell_of(name: str) -> Cell:
-    """The cell that is told of a record that cannot be read, by its folder's name."""
-    owners = [cell for cell in CELLS.values() if cell.owns]
-    fitting = (cell for cell in owners if name.startswith(cell.kinds) and name.endswith(cell.ending))
-    return next(fitting, CELLS["manual-report-fine-tuning"])
-
-
-def _case(folder: Path, reference: Path) -> Case:
-    found, unreadable = [], {}
-    paths = sorted(folder.glob("*/record.json"))
-    for path in paths[:MOST_RUNS]:
-        name = path.parent.name
-        try:
-            if not name.isprintable() or len(name) > 80:
-                raise ValueError("its name is not one of a run")
-            found.append(read(path))
-        except ValueError as error:
-            unreadable[name] = f"The record {shown(name)} is not one that labkit wrote: {error}."
-    if len(paths) > MOST_RUNS:
-        unreadable[""] = f"Of {len(paths)} records, the first {MOST_RUNS} were looked at."
-    return Case(sorted(found, key=lambda run: (run.config["lambda"], run.name)), _reference(reference), unreadable)
-
-
-@cache
-def _reference(folder: Path) -> list[Record]:
-    return [records.load(path.parent) for path in sorted(folder.glob("*/*/record.json"))]
+CELLS["manual-report-fine-tuning"] = Cell(TUNING, OF_TUNING, TUNED, ENDS, owns=True)
