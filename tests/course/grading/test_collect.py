@@ -689,7 +689,7 @@ def test_lost_metadata_of_an_empty_hand_in(repaired):
 
 def test_the_cells_that_colab_gets_from_the_edition_are_known(tmp_path):
     edition = Edition("pruning_lab1_{student}", "[A-Za-z0-9]{4,16}", "school/lab", "v1")
-    (tmp_path / "pruning_lab1_aaaa.zip").write_bytes(submission("aaaa", {}, release.released_notebooks(edition)))
+    (tmp_path / "pruning_lab1_aaaa.zip").write_bytes(submission("aaaa", {}, release.released_notebooks(LAB, edition)))
     for known in (edition, EDITION):  # the class folder may lie in the export
         (found,) = collecting.collect(tmp_path, tmp_path / "grading", known, LAB)
         assert found["notes"] == []
