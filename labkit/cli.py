@@ -1,4 +1,4 @@
-"""``labkit COMMAND``. Each group of commands is declared by its module; the student edition ships the first two."""
+"""``labkit COMMAND``. Each group of commands is declared by its module; the student edition ships the first three."""
 
 import argparse
 import importlib
@@ -7,7 +7,14 @@ from importlib.util import find_spec
 
 from labkit.settings import LabError
 
-GROUPS = ("labkit.tools.doctor", "labkit.course.practice.submit", "labkit.tools.run", "labkit.tools.bench", "labkit.course.staff")
+GROUPS = (
+    "labkit.tools.doctor",
+    "labkit.tools.migrate",
+    "labkit.course.practice.submit",
+    "labkit.course.produce",
+    "labkit.tools.bench",
+    "labkit.course.staff",
+)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from labkit.models import image_size
+
 CPU = torch.device("cpu")
 
 
@@ -19,10 +21,12 @@ def parameters(model: nn.Module) -> int:
 
 @torch.no_grad()
 def macs(model: nn.Module) -> int:
-    """Multiply-accumulates of convolutions and linear layers for one 32x32 image; 1 MAC = 2 FLOPs."""
+    """Multiply-accumulates of convolutions and linear layers for one image of the network's size
+    (``models.image_size``); 1 MAC = 2 FLOPs."""
+    size = image_size(model)
     model = copy.deepcopy(model).to("meta").eval()
     with FlopCounterMode(display=False) as counter:
-        model(torch.zeros(1, 3, 32, 32, device="meta"))
+        model(torch.zeros(1, 3, size, size, device="meta"))
     return counter.get_total_flops() // 2
 
 
@@ -48,16 +52,16 @@ class Latency:
 
 @torch.inference_mode()
 def latency(model: nn.Module, batch: int = 1, runs: int = 30, threads: int = 1, device=CPU) -> Latency:
-    """Time float32 inference of ``model`` on random images of 32x32, after a warm-up.
+    """Time float32 inference of ``model`` on random images of the network's size, after a warm-up.
 
     The number of threads is pinned, because a small network can be slower on many. Subnormal
     weights, which slow a CPU five to ten times, are counted and flushed in the timed copy.
     """
-    device = torch.device(device)
+    device, size = torch.device(device), image_size(model)
     model = copy.deepcopy(model).to(device, memory_format=torch.channels_last).float().eval()
     subnormals = sum(flush_subnormals(tensor) for tensor in model.state_dict().values() if tensor.is_floating_point())
     generator = torch.Generator().manual_seed(0)
-    x = torch.randn(batch, 3, 32, 32, generator=generator).to(device, memory_format=torch.channels_last)
+    x = torch.randn(batch, 3, size, size, generator=generator).to(device, memory_format=torch.channels_last)
     milliseconds = []
     with _pinned(threads):
         for run in range(-max(3, runs // 5), runs):

@@ -1,46 +1,48 @@
-"""One run = one folder: ``record.json``, ``weights.safetensors``, ``gammas.safetensors``.
+"""One run = one folder: ``record.json``, ``weights.safetensors``, ``gammas.safetensors``; made at most once.
 
-Everything is written to a temporary file first and put in place in one step, so a full disk or a
-kill leaves the last good save. Nothing is ever unpickled: JSON and safetensors only.
+``run_once`` is the way to a run: it loads it, waits for whoever makes it, or makes it.
 """
 
 import hashlib
 import json
-import math
 import os
 import platform
-import tempfile
-from contextlib import contextmanager
+import re
+import socket
+import time
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import safetensors
-import safetensors.torch
 import torch
 import torchvision
-from torch import Tensor
+from filelock import FileLock, Timeout
+from torch import Tensor, nn
 
 import labkit
-from labkit.models import VGGNet, prunable
+from labkit import models
+from labkit.files import read_metadata, read_tensors, write_tensors, write_text
+from labkit.models import Specification
 from labkit.settings import LabError, Settings
 
-FORMAT = 1
+FORMAT = 2
+POLL = 0.2  # seconds between looks at a lock that somebody else holds
+WEIGHTS, GAMMAS, CHECKPOINT = "weights.safetensors", "gammas.safetensors", "checkpoint.safetensors"
 
 
 @dataclass
 class Record:
     """What a run was and what came of it.
 
-    ``kind`` is ``"sparsity"``, ``"pruning"``, ``"fine-tuning"`` or ``"from-scratch"``; ``config``
-    is everything that determines the result; ``history`` has one entry per epoch; ``results`` are
-    accuracies in 0..1, counts and seconds; ``channels`` rebuilds the network; ``plan`` is the
-    ``ChannelPlan`` that shaped it, as a dictionary.
+    ``kind`` is a word that the method declares, such as ``"sparsity"``; ``config`` is everything that
+    determines the result; ``network`` is the specification of the network that came out, as a
+    dictionary; ``history`` has one entry per epoch; ``results`` are accuracies in 0..1, counts and
+    seconds; ``plan`` is the ``ChannelPlan`` that shaped the network, as a dictionary.
     """
 
     kind: str
     config: dict
-    channels: list
-    classes: int
+    network: dict
     history: list[dict] = field(default_factory=list)
     snapshots: list[int] = field(default_factory=list)
     results: dict = field(default_factory=dict)
@@ -53,27 +55,31 @@ class Record:
     def name(self) -> str:
         return self.folder.name
 
+    @property
+    def specification(self) -> Specification:
+        return Specification.from_dict(self.network)
+
     def state(self) -> dict[str, Tensor]:
         """The saved weights. Raises ``LabError`` where they are missing, damaged or not finite."""
-        return read_tensors(self.folder / "weights.safetensors")
+        return read_tensors(self.folder / WEIGHTS)
 
-    def model(self) -> VGGNet:
+    def model(self) -> nn.Module:
         """The network of this run, in float32 on the CPU, in evaluation mode."""
-        model = VGGNet(self.channels, self.classes)
+        model = models.build(self.specification)
         try:
             model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in self.state().items()})
         except RuntimeError as error:
             raise LabError(
-                f"{self.folder}: the weights do not fit the channel list {self.channels}; "
+                f"{self.folder}: the weights do not fit the network {self.specification}; "
                 f"delete the folder and train again. ({str(error).splitlines()[0]})"
             ) from error
         return model.to(memory_format=torch.channels_last).eval()
 
     def gammas(self) -> list[dict[str, Tensor]]:
-        """|γ| of every layer at each of ``snapshots`` (epochs), by layer name, float32."""
-        rows = read_tensors(self.folder / "gammas.safetensors")["gammas"].float().abs()
-        with torch.device("meta"):
-            widths = {name: conv.out_channels for name, (conv, _) in prunable(VGGNet(self.channels)).items()}
+        """|γ| behind every convolution at each of ``snapshots`` (epochs), by its name, float32."""
+        rows = read_tensors(self.folder / GAMMAS)["gammas"].float().abs()
+        network = models.build(self.specification)
+        widths = {name: norm.num_features for name, (_, norm) in models.convolutions(network).items()}
         return [dict(zip(widths, row.split(list(widths.values())))) for row in rows]
 
     def with_folder(self, folder: Path) -> "Record":
@@ -97,40 +103,82 @@ def save(record: Record, weights: dict[str, Tensor] | None = None, gammas: Tenso
     """Write the run into ``record.folder``; ``record.json`` goes last, so that it marks a whole run."""
     folder = record.folder
     if weights is not None:
-        write_tensors(folder / "weights.safetensors", weights)
+        write_tensors(folder / WEIGHTS, weights)
     if gammas is not None:
-        write_tensors(folder / "gammas.safetensors", {"gammas": gammas})
+        write_tensors(folder / GAMMAS, {"gammas": gammas})
     record.versions = record.versions or versions()
     content = {key: value for key, value in vars(record).items() if key != "folder"}
-    write_text(folder / "record.json", json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+    write_text(folder / "record.json", as_text(content))
     return record
 
 
+def as_text(content: dict) -> str:
+    return json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+
+
 def load(folder: Path) -> Record:
-    """The record in ``folder``. Raises ``LabError`` if it is missing, damaged or of another format."""
+    """The record in ``folder``; one of an older format is brought up to date while reading. Raises
+    ``LabError`` if it is missing, damaged or of a newer format."""
     folder = Path(folder)
     path = folder / "record.json"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+        return Record(**migrated(read_json(path), folder)).with_folder(folder)
     except FileNotFoundError:
         raise LabError(f"{folder} holds no record.json: the run was never finished; run its notebook again.") from None
-    except ValueError as error:
-        raise LabError(
-            f"{path} is damaged ({error}): delete the folder {folder.name} and run its notebook again."
-        ) from None
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        found = content.get("format") if isinstance(content, dict) else None
-        raise LabError(f"{path} has format {found}, this labkit reads format {FORMAT}: run its notebook again.")
-    try:
-        return Record(**content).with_folder(folder)
-    except TypeError as error:
+    except (ValueError, TypeError, KeyError) as error:
         raise LabError(
             f"{path} is damaged ({error}): delete the folder {folder.name} and run its notebook again."
         ) from None
 
 
-def _refuse_constant(text: str):
-    raise ValueError(f"it holds {text}")
+def read_json(path: Path) -> dict:
+    def refuse(text: str):
+        raise ValueError(f"it holds {text}")
+
+    content = json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
+    if not isinstance(content, dict):
+        raise ValueError("it holds no JSON object")
+    return content
+
+
+def migrated(content: dict, folder: Path) -> dict:
+    """The content of a ``record.json`` in the current format. ``folder`` is where it lies: what it says of
+    its parent's configuration has to follow the parent's, which lies beside it."""
+    if content.get("format") not in (1, FORMAT):
+        raise LabError(
+            f"{folder / 'record.json'} has format {content.get('format')}, this labkit reads formats up to {FORMAT}: "
+            "use the labkit that wrote it, or run its notebook again."
+        )
+    return content if content["format"] == FORMAT else _from_format_1(content, folder)
+
+
+def _from_format_1(content: dict, folder: Path) -> dict:
+    """Format 1 knew VGG only, as a list such as ``[64, "M", 128]``."""
+    classes, config, results = content["classes"], dict(content["config"]), dict(content["results"])
+
+    def network(channels: list) -> dict:
+        stages = " ".join(map(str, channels)).split("M")
+        widths = [width for width in channels if width != "M"]
+        return Specification("vgg", tuple(len(stage.split()) for stage in stages), widths, classes).to_dict()
+
+    if "channels" in config:
+        config["network"] = network(config.pop("channels"))
+    if "parent_channels" in config:
+        config["parent_network"] = network(config.pop("parent_channels"))
+        parent = folder.parent / config["parent"]
+        known = config.get("parent_config")
+        if (parent / "record.json").exists() and known == digest(read_json(parent / "record.json")["config"]):
+            config["parent_config"] = digest(load(parent).config)
+    if content["kind"] == "sweep":
+        config["ratios"] = results["ratios"]
+    if "rows" in results:
+        results["rows"] = [
+            {key: value for key, value in row.items() if key != "channels"} | {"network": network(row["channels"])}
+            for row in results["rows"]
+        ]
+    kept = {key: value for key, value in content.items() if key not in ("channels", "classes")}
+    changed = {"config": config, "results": results, "network": network(content["channels"]), "format": FORMAT}
+    return kept | changed
 
 
 def load_all(folder: Path, kind: str | None = None) -> list[Record]:
@@ -141,6 +189,18 @@ def load_all(folder: Path, kind: str | None = None) -> list[Record]:
     ]
     chosen = [record for record in found if kind in (None, record.kind)]
     return sorted(chosen, key=lambda record: (record.config.get("lambda", 0), record.name))
+
+
+def folders_with_runs(folder: Path) -> list[Path]:
+    """``folder`` itself and those at most two levels below it (an experiment's labs) that hold finished runs."""
+    candidates = [Path(folder), *sorted(Path(folder).glob("*")), *sorted(Path(folder).glob("*/*"))]
+    return [path for path in candidates if any(path.glob("*/record.json"))]
+
+
+def experiment_name(lab: Path) -> str:
+    """``runs/quick-shapes-seed0/lab1`` -> ``quick-shapes-seed0``."""
+    lab = Path(lab).resolve()
+    return lab.parent.name if re.fullmatch(r"lab\d+", lab.name) else lab.name
 
 
 def runs_of(settings: Settings, kind: str, made_by: str, count: int = 1) -> list[Record]:
@@ -157,6 +217,62 @@ def runs_of(settings: Settings, kind: str, made_by: str, count: int = 1) -> list
     raise LabError(f"{missing} No reference runs are shipped for this experiment: run notebook {made_by} first.")
 
 
+def run_once(folder: Path, config: dict, work: Callable[[], Record], files: tuple[str, ...] = ()) -> Record:
+    """The run of ``config`` in ``folder``: loaded if it is there with all ``files``, waited for while another
+    process makes it, else made by ``work()``, which saves it. A run of another configuration that lies
+    there is set aside, a half-made one of this configuration (its checkpoint) is left for ``work`` to continue."""
+
+    def at_once():
+        return work()
+        yield
+
+    turns = in_turns(folder, config, at_once, files)
+    while True:
+        try:
+            next(turns)
+        except StopIteration as end:
+            return end.value
+
+
+def in_turns(folder: Path, config: dict, work: Callable[[], Generator], files: tuple[str, ...] = ()) -> Generator:
+    """``run_once`` for ``work`` that yields in between, so that several runs can take turns; it yields while
+    it waits, too."""
+    folder = Path(folder)
+    lock = yield from _acquired(folder)
+    try:
+        if (found := _finished(folder, config, files)) is not None:
+            print(f"{folder.name}: already there, loaded from {folder}.")
+            return found
+        return (yield from work())
+    finally:
+        lock()
+
+
+def _finished(folder: Path, config: dict, files: tuple[str, ...]) -> Record | None:
+    """The run in ``folder`` if it is this one and whole; a run of another configuration is set aside."""
+    checkpoint = folder / CHECKPOINT
+    if (folder / "record.json").exists():
+        record = load(folder)
+        if record.config == config and all((folder / name).exists() for name in files):
+            return record
+    elif not checkpoint.exists():
+        return None
+    elif _checkpoint_config(checkpoint) == config:
+        print(f"{folder.name}: continued from {folder}.")
+        return None
+    print(
+        f"{folder.name}: the run there has another configuration or lost files; kept as {set_aside(folder).name}."
+    )
+    return None
+
+
+def _checkpoint_config(checkpoint: Path) -> dict | None:
+    try:
+        return json.loads(read_metadata(checkpoint)["config"])
+    except Exception:  # damaged: it is set aside and the run starts again
+        return None
+
+
 def set_aside(folder: Path) -> Path:
     """Rename a run's folder to ``<name>.replaced-1`` (2, 3, ...): nothing is lost."""
     number = 1
@@ -165,57 +281,38 @@ def set_aside(folder: Path) -> Path:
     return folder.rename(target)
 
 
-def write_text(path: Path, text: str) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+def _acquired(folder: Path) -> Generator[None, None, Callable[[], None]]:
+    """Wait, yielding, until this process alone may work on ``folder``; how to give it back.
+
+    The lock is the operating system's (``filelock``), so it ends with its holder. Who holds it stands
+    in a file beside it: left behind, it tells that its writer was killed.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    owner, me = folder.with_name(f".{folder.name}.owner"), f"process {os.getpid()} on {socket.gethostname()}"
+    lock, waited = FileLock(folder.with_name(f".{folder.name}.lock")), False
+    while True:
+        try:
+            lock.acquire(blocking=False)
+            break
+        except Timeout:
+            if not waited:
+                print(f"{folder.name}: waiting for {_read(owner) or 'another process'}, which is making it.", flush=True)
+            waited = True
+            yield
+            time.sleep(POLL)
+    if killed := _read(owner):
+        print(f"{folder.name}: taken over from {killed}, which ended before it was done.", flush=True)
+    write_text(owner, me)
+
+    def give_back() -> None:
+        owner.unlink(missing_ok=True)
+        lock.release()
+
+    return give_back
 
 
-def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
-    """Save ``tensors`` and string ``metadata`` as safetensors, atomically."""
-    with replacing(path) as temporary:
-        plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        safetensors.torch.save_file(plain, temporary, metadata)
-
-
-@contextmanager
-def replacing(path: Path):
-    """A temporary file beside ``path`` that takes its place once it is safely on the disk."""
-    temporary = None
+def _read(path: Path) -> str:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
-        yield temporary
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        os.replace(temporary, path)
-    except (OSError, safetensors.SafetensorError) as error:
-        raise LabError(
-            f"{path} could not be saved ({error}): free some space and run again; the last good save is untouched."
-        ) from error
-    finally:
-        if temporary:
-            temporary.unlink(missing_ok=True)
-
-
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors in ``path``. Raises ``LabError`` where the file is missing, damaged or holds NaN."""
-    try:
-        tensors = safetensors.torch.load_file(path)
-    except FileNotFoundError:
-        raise LabError(f"{path} is missing: run the notebook that makes {path.parent.name} again.") from None
-    except (OSError, safetensors.SafetensorError) as error:
-        raise LabError(
-            f"{path} is damaged ({error}): delete the folder {path.parent.name} and run its notebook again."
-        ) from None
-    for name, tensor in tensors.items():
-        if not math.isfinite(tensor.double().abs().sum()):
-            raise LabError(f"{path}: {name} holds values that are not finite; delete the folder and train again.")
-    return tensors
-
-
-def read_metadata(path: Path) -> dict[str, str]:
-    with safetensors.safe_open(path, "pt") as file:
-        return file.metadata()
+        return path.read_text(encoding="utf-8")
+    except OSError:
+        return ""

@@ -2,7 +2,7 @@
 
 | variable           | meaning                                    | default                       |
 |--------------------|--------------------------------------------|-------------------------------|
-| LABKIT_PROFILE     | ``quick``, ``half`` or ``full``            | ``full`` with a GPU           |
+| LABKIT_PROFILE     | ``quick``, ``half`` or ``full``            | ``quick``                     |
 | LABKIT_DATA        | a data set's name, see ``labkit.data``     | the profile's                 |
 | LABKIT_SEED        | seed of weights, batches and splits        | 0                             |
 | LABKIT_RUNS        | where the runs are kept                    | ``runs/`` beside notebooks/   |
@@ -41,11 +41,12 @@ class Recipe:
 class Profile:
     """A scale at which the whole course runs. ``budgets`` are the three shrinkage budgets
     λ·Ση/(1−μ): how far the L1 penalty can move a scaling factor over the whole training.
-    Factors start at 0.5, so the second cannot bring one to zero and the third can. ``guard`` is the number of channels that pruning leaves at least in every layer."""
+    Factors start at 0.5, so the second cannot bring one to zero and the third can. ``guard`` is
+    the number of channels that pruning leaves at least in every layer."""
 
     name: str
     data: str
-    depth: int
+    network: str  # a name that ``models.named`` knows
     width: float
     train: Recipe
     fine_tune: Recipe
@@ -60,7 +61,7 @@ PROFILES = {
         Profile(
             name="quick",
             data="shapes",
-            depth=11,
+            network="vgg11",
             width=0.5,
             train=Recipe(epochs=8, batch=50, schedule="linear"),
             fine_tune=Recipe(epochs=6, batch=50, schedule="linear"),
@@ -68,7 +69,7 @@ PROFILES = {
         Profile(
             name="half",
             data="cifar10",
-            depth=19,
+            network="vgg19",
             width=0.5,
             train=Recipe(epochs=10, batch=100, schedule="linear"),
             fine_tune=Recipe(epochs=5, batch=100, schedule="linear"),
@@ -78,7 +79,7 @@ PROFILES = {
         Profile(
             name="full",
             data="cifar10",
-            depth=19,
+            network="vgg19",
             width=1.0,
             train=Recipe(epochs=60, batch=100),
             fine_tune=Recipe(epochs=20, batch=100),
@@ -98,6 +99,7 @@ class Settings:
     device: torch.device
     runs: Path
     downloads: Path
+    lab: int = 1
 
     @property
     def experiment(self) -> str:
@@ -106,12 +108,13 @@ class Settings:
 
     @property
     def folder(self) -> Path:
-        return self.runs / self.experiment
+        """Where this lab keeps its runs of the experiment."""
+        return self.runs / self.experiment / f"lab{self.lab}"
 
     @property
     def reference(self) -> Path:
         """The same experiment as it was run for the course and shipped with it."""
-        return REFERENCE / self.experiment
+        return REFERENCE / self.experiment / f"lab{self.lab}"
 
     def environment(self) -> dict[str, str]:
         """The variables that give another process, in any folder, these settings."""
@@ -137,10 +140,9 @@ def profile_named(name: str) -> Profile:
     return PROFILES[name]
 
 
-def current(environment=os.environ) -> Settings:
-    """The settings of this process. Raises ``LabError`` for an unknown profile or seed."""
-    gpu = torch.cuda.is_available()
-    profile = profile_named(environment.get("LABKIT_PROFILE") or ("full" if gpu else "quick"))
+def current(environment=os.environ, lab: int = 1) -> Settings:
+    """The settings of this process for one lab. Raises ``LabError`` for an unknown profile or seed."""
+    profile = profile_named(environment.get("LABKIT_PROFILE") or "quick")
     seed = environment.get("LABKIT_SEED") or "0"
     if not (seed.isdecimal() and int(seed) < 10**9):
         raise LabError(f"LABKIT_SEED is {seed!r}: give a whole number from 0 to 999999999.")
@@ -150,7 +152,8 @@ def current(environment=os.environ) -> Settings:
         profile=profile,
         data=environment.get("LABKIT_DATA") or profile.data,
         seed=int(seed),
-        device=torch.device("cuda" if gpu else "cpu"),
+        device=torch.device("cuda" if torch.cuda.is_available() else "cpu"),
         runs=Path(environment.get("LABKIT_RUNS") or beside_notebooks / "runs").expanduser(),
         downloads=Path(environment.get("LABKIT_DOWNLOADS") or "~/.cache/labkit").expanduser(),
+        lab=lab,
     )

@@ -142,7 +142,7 @@ def shipped_files(labs: tuple[Lab, ...]) -> list[Path]:
     names = {lab.name for lab in labs}
     files = [path for path in files if path.parent != check.VISIBLE or path.stem in names]
     for lab in labs:
-        for record in REFERENCE.glob(f"{lab.shipped_runs}/*/record.json") if lab.shipped_runs else ():
+        for record in REFERENCE.glob(f"{lab.shipped_runs}/{lab.name}/*/record.json") if lab.shipped_runs else ():
             files += record.parent.iterdir()
     return sorted(path.relative_to(REPOSITORY) for path in files)
 

@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from tqdm.std import tqdm
 
 from labkit.data import shapes
-from labkit.records import write_tensors
+from labkit.files import write_tensors
 from labkit.settings import LabError
 
 NAMES = ("shapes", "cifar10", "cifar100", "minicifar", "folder:PATH")

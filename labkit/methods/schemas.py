@@ -4,7 +4,7 @@ A method says in ``KINDS``, a schema by kind, what its records look like. Gradin
 only if it fits: every object has exactly the keys that are named, every list and text a largest length.
 """
 
-from labkit import records
+from labkit import models, records
 
 
 def number(low: float, high: float) -> dict:
@@ -37,8 +37,17 @@ TEXT = {"type": "string", "maxLength": 200}
 NOTHING = {"type": "null"}
 SHARE, POSITIVE, COUNT = number(0, 1), number(0, 1e9), integer(0, 10**9)
 IMAGES, CLASSES, EPOCHS = integer(1, 10**7), integer(1, 1000), integer(1, 1000)
-NETWORK = {"type": "array", "maxItems": 64, "format": "network"}  # a channel list that can be built
 
+# What ``models.Specification`` says of a network; the format is that such a network can be built.
+NETWORK = record(
+    {
+        "family": {"enum": list(models.FAMILIES)},
+        "blocks": array(integer(1, 64), 16),
+        "widths": array(integer(1, 4096), 64),
+        "classes": CLASSES,
+        "size": integer(1, 1024),
+    }
+) | {"format": "network"}
 DATA = record({"name": TEXT, "classes": CLASSES, "train": IMAGES, "validation": IMAGES, "test": IMAGES, "sha256": TEXT})
 RECIPE = record(
     {
@@ -88,9 +97,9 @@ CONFIG_OF_TRAINING = CONFIG | {
     "precision": TEXT,
     "start": TEXT,
     "penalty_probe": or_null(array(number(-1e6, 1e6), 5)),
-    "channels": NETWORK,
+    "network": NETWORK,
 }
-CONFIG_OF_STUDY = CONFIG | {"parent": TEXT, "parent_config": TEXT, "parent_channels": NETWORK}
+CONFIG_OF_STUDY = CONFIG | {"parent": TEXT, "parent_config": TEXT, "parent_network": NETWORK}
 
 
 def of_kind(kind: str, config: dict, results: dict, plan: dict = NOTHING, **others: dict) -> dict:
@@ -99,8 +108,7 @@ def of_kind(kind: str, config: dict, results: dict, plan: dict = NOTHING, **othe
         {
             "kind": {"const": kind},
             "config": record(config),
-            "channels": NETWORK,
-            "classes": CLASSES,
+            "network": NETWORK,
             "history": array({}, 0),
             "snapshots": array({}, 0),
             "results": record(results),

@@ -1,122 +1,103 @@
-"""VGG with batch normalization, built from a list of channels.
+"""Networks for small images, each built from and described by a specification.
 
-``[64, "M", 128, "M"]`` is a convolution of 64 channels, a 2x2 max pooling, a convolution of 128
-channels and another pooling. A pruned network is the same list with smaller numbers, so every
-network of the lab is saved and rebuilt from its list.
+A family's module has ``CATALOGUE`` (its networks by name: blocks per stage and full widths) and
+``Network``, a module built from a ``Specification``. A pruned network is the same specification with
+smaller widths. To add a family: one module here, one entry in ``FAMILIES``.
 """
 
-from collections import OrderedDict
+import math
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from labkit.models import mobilenet, resnet, vgg
+from labkit.models.specification import Specification
 from labkit.settings import LabError
 
-VGG = {
-    11: (64, "M", 128, "M", 256, 256, "M", 512, 512, "M", 512, 512),
-    16: (64, 64, "M", 128, 128, "M", *(256,) * 3, "M", *(512,) * 3, "M", *(512,) * 3),
-    19: (64, 64, "M", 128, 128, "M", *(256,) * 4, "M", *(512,) * 4, "M", *(512,) * 4),
-}
+__all__ = ["FAMILIES", "Specification", "build", "convolutions", "image_size", "named", "names", "norms"]
+
+FAMILIES = {"vgg": vgg, "resnet": resnet, "mobilenet": mobilenet}
 INITIAL_SCALING_FACTOR = 0.5  # Network Slimming, section 4.3: higher baseline accuracy than 1
 
 
-def vgg_channels(depth: int, width: float = 1.0) -> list:
-    """The channel list of VGG-11, 16 or 19, every layer's width multiplied by ``width``."""
-    if depth not in VGG:
-        raise LabError(f"There is no VGG-{depth}: choose one of {', '.join(map(str, VGG))}.")
-    return [c if c == "M" else max(1, round(c * width)) for c in VGG[depth]]
+def names() -> list[str]:
+    return [name for family in FAMILIES.values() for name in family.CATALOGUE]
 
 
-class Conv3x3(nn.Conv2d):
-    """A 3x3 convolution with padding 1 and no bias, ``(N, C, H, W) -> (N, K, H, W)``.
+def named(name: str, width: float = 1.0, classes: int = 10, size: int = 32) -> Specification:
+    """The specification of the network ``name``, such as ``"vgg19"`` or ``"resnet18"``, every layer's
+    width multiplied by ``width``, for ``classes`` classes and images of ``size`` x ``size`` pixels."""
+    for family, module in FAMILIES.items():
+        if name in module.CATALOGUE:
+            blocks, widths = module.CATALOGUE[name]
+            widths = tuple(max(1, round(channels * width)) for channels in widths)
+            return Specification(family, blocks, widths, classes, size)
+    raise LabError(f"There is no network {name!r}: choose one of {', '.join(names())}.")
 
-    On a 2x2 map every output sees every input. There, for a batch on a CPU, it is computed as one matrix
-    product with 16 of the 36 multiplications that a convolution counts (the other 20 meet padding): the
-    same result up to rounding, two to five times faster, and VGG-19 ends in four such layers.
+
+def build(specification: Specification, seed: int | None = None) -> nn.Module:
+    """The network of a specification: float images (N, 3, size, size) -> logits (N, classes).
+
+    With a ``seed`` its weights are drawn from that seed alone; without one they are zero, to be
+    loaded. The global random state stays as it is. Raises ``LabError`` for an unknown family or
+    widths that do not fit it.
     """
-
-    WORTHWHILE = 32  # images: for fewer, laying out the matrix costs more than it saves
-
-    def __init__(self, inputs: int, outputs: int):
-        super().__init__(inputs, outputs, 3, padding=1, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        if x.shape[2:] == (2, 2) and len(x) >= self.WORTHWHILE and x.device.type == "cpu":
-            return _ConvolutionOf2x2.apply(x, self.weight.to(x.dtype))
-        return super().forward(x)
+    specification.check(FAMILIES)
+    with torch.device("meta"):  # no memory, no random numbers
+        network = FAMILIES[specification.family].Network(specification)
+    network = network.to_empty(device="cpu")
+    network.specification = specification
+    _initialise(network, None if seed is None else torch.Generator().manual_seed(seed))
+    return network
 
 
-class _ConvolutionOf2x2(torch.autograd.Function):
-    """``F.conv2d(x, weight, padding=1)`` for x (N, C, 2, 2) and weight (K, C, 3, 3) as a product with
-    a matrix (4 K, 4 C): output position q takes input position p through the tap p - q."""
-
-    TAPS = [(q, p, 1 + p // 2 - q // 2, 1 + p % 2 - q % 2) for q in range(4) for p in range(4)]
-
-    @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor) -> Tensor:
-        (images, inputs), outputs = x.shape[:2], len(weight)
-        matrix = weight.new_empty(4, outputs, 4, inputs)
-        for q, p, row, column in _ConvolutionOf2x2.TAPS:
-            matrix[q, :, p] = weight[:, :, row, column]
-        matrix = matrix.view(4 * outputs, 4 * inputs)
-        flat = x.permute(0, 2, 3, 1).reshape(images, 4 * inputs)
-        ctx.save_for_backward(flat, matrix)
-        return (flat @ matrix.t()).view(images, 2, 2, outputs).permute(0, 3, 1, 2)
-
-    @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor]:
-        flat, matrix = ctx.saved_tensors
-        images, outputs, inputs = len(flat), len(matrix) // 4, flat.shape[1] // 4
-        gradient = gradient.permute(0, 2, 3, 1).reshape(images, 4 * outputs)
-        of_x = (gradient @ matrix).view(images, 2, 2, inputs).permute(0, 3, 1, 2)
-        of_matrix = (gradient.t() @ flat).view(4, outputs, 4, inputs)
-        of_weight = flat.new_zeros(3, 3, outputs, inputs)
-        for q, p, row, column in _ConvolutionOf2x2.TAPS:
-            of_weight[row, column] += of_matrix[q, :, p]
-        return of_x, of_weight.permute(2, 3, 0, 1)
-
-
-class VGGNet(nn.Module):
-    """Convolutions (3x3, no bias), each with batch normalization and ReLU, then global average
-    pooling and one linear layer. Input float (N, 3, H, W), output logits (N, classes)."""
-
-    def __init__(self, channels: list, classes: int = 10):
-        super().__init__()
-        self.channels, self.classes = list(channels), classes
-        layers, width, index, pools = OrderedDict(), 3, 0, 0
-        for c in channels:
-            if c == "M":
-                pools += 1
-                layers[f"pool{pools}"] = nn.MaxPool2d(2)
+@torch.no_grad()
+def _initialise(network: nn.Module, generator: torch.Generator | None) -> None:
+    """Convolutions by He et al. (2015), fan-out; the classifier as PyTorch does; biases and shifts 0."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.reset_running_stats()
+            module.weight.fill_(INITIAL_SCALING_FACTOR)
+            module.bias.zero_()
+        elif isinstance(module, (nn.Conv2d, nn.Linear)):
+            module.weight.zero_()
+            if module.bias is not None:
+                module.bias.zero_()
+            if generator is None:
                 continue
-            index += 1
-            layers[f"conv{index}"] = Conv3x3(width, c)
-            layers[f"norm{index}"] = nn.BatchNorm2d(c)
-            layers[f"relu{index}"] = nn.ReLU(inplace=True)
-            width = c
-        self.features = nn.Sequential(layers)
-        self.classifier = nn.Linear(width, classes)
-        for module in self.modules():
             if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-            elif isinstance(module, nn.BatchNorm2d):
-                nn.init.constant_(module.weight, INITIAL_SCALING_FACTOR)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.classifier(self.features(x).mean((2, 3)))
-
-
-def prunable(model: nn.Module) -> dict[str, tuple[nn.Conv2d, nn.BatchNorm2d]]:
-    """The convolutions whose output channels carry a scaling factor, by name, each with its norm."""
-    modules = list(model.named_modules())
-    return {
-        name: (conv, norm)
-        for (name, conv), (_, norm) in zip(modules, modules[1:])
-        if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
-    }
+                fan_out = module.out_channels * math.prod(module.kernel_size) / module.groups
+                module.weight.normal_(0, math.sqrt(2 / fan_out), generator=generator)
+            else:
+                bound = 1 / math.sqrt(module.in_features)
+                for parameter in (module.weight, module.bias):
+                    parameter.uniform_(-bound, bound, generator=generator)
 
 
-def with_widths(channels: list, widths: list[int]) -> list:
-    """The channel list with its numbers replaced, in order: ``([64, "M", 128], [3, 5]) -> [3, "M", 5]``."""
-    remaining = iter(widths)
-    return [c if c == "M" else next(remaining) for c in channels]
+def image_size(network: nn.Module) -> int:
+    """Pixels along each side of the images that ``network`` takes: its specification's, else its own
+    attribute ``size``, else 32."""
+    return getattr(getattr(network, "specification", network), "size", 32)
+
+
+def norms(network: nn.Module) -> dict[str, nn.BatchNorm2d]:
+    """Every batch normalization by name: its weights are the scaling factors γ."""
+    return {name: module for name, module in network.named_modules() if isinstance(module, nn.BatchNorm2d)}
+
+
+def convolutions(network: nn.Module) -> dict[str, tuple[nn.Conv2d, nn.BatchNorm2d]]:
+    """Convolutions by name, each with the batch normalization registered right behind it.
+
+    Raises ``LabError`` where the two are not of one width: then the order does not say which belongs to which.
+    """
+    modules = list(network.named_modules())
+    found = {}
+    for (name, convolution), (follower, norm) in zip(modules, modules[1:]):
+        if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+            if convolution.out_channels != norm.num_features:
+                raise LabError(
+                    f"{follower} ({norm.num_features} channels) stands behind {name} ({convolution.out_channels}) "
+                    "and does not fit it: use pruning.channel_groups, which follows the data."
+                )
+            found[name] = convolution, norm
+    return found

@@ -26,10 +26,11 @@ from torch.profiler import profile as profiler
 
 from labkit import hardware, measure, models, pruning, records, settings, training
 from labkit.data import Dataset, Images, augmented_batches
+from labkit.files import write_text
 from labkit.settings import Recipe
-from labkit.methods.slimming.tables import markdown
 from labkit.tools import plain_loop
 from labkit.view import plots
+from labkit.view.tables import markdown
 
 RECIPE = Recipe(epochs=1, batch=100)
 LAMBDA = 1e-4
@@ -77,7 +78,7 @@ def run(options) -> None:
     results = measure_all(here.device, here.profile)
     results["seconds"] = time.perf_counter() - started
     out = options.out or here.runs / "bench"
-    records.write_text(out / "bench.json", json.dumps(results, indent=1) + "\n")
+    write_text(out / "bench.json", json.dumps(results, indent=1) + "\n")
     plots.save(picture(results), out / "bench.png")
     print(report(results))
     print(f"{results['seconds']:.0f} s in all; {out / 'bench.json'}, {out / 'bench.png'}")
@@ -90,8 +91,8 @@ def measure_all(device: torch.device, profile: settings.Profile) -> dict:
     trained = {width: training_pair(width, device) for width in ROUNDS}
     limits.append(matrix_product_limit(device, half))  # before and after: the machine may drift
     limit = statistics.mean(limits)
-    # An image's nominal operations, forward + 2 x backward: 5 % of them labkit skips on a CPU (models.Conv3x3).
-    gflop = 3 * 2 * measure.macs(models.VGGNet(models.vgg_channels(19))) / 1e9
+    # An image's nominal operations, forward + 2 x backward: 5 % of them labkit skips on a CPU (training.convolution).
+    gflop = 3 * 2 * measure.macs(vgg19(1.0)) / 1e9
     return {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "threads": torch.get_num_threads(),
@@ -118,9 +119,8 @@ def some_images(count: int) -> Images:
     return Images(pixels, torch.randint(0, 10, (count,), generator=generator))
 
 
-def vgg19(width: float) -> models.VGGNet:
-    torch.manual_seed(0)
-    return models.VGGNet(models.vgg_channels(19, width))
+def vgg19(width: float) -> nn.Module:
+    return models.build(models.named("vgg19", width), seed=0)
 
 
 def labkit_steps(network: nn.Module, images: Images, device: torch.device, folder: Path):
@@ -198,15 +198,16 @@ def matrix_product_limit(device: torch.device, dtype: torch.dtype, runs: int = 1
 def step_profile(profile: settings.Profile, device: torch.device, count: int = 10) -> dict:
     """Milliseconds of a training step of the profile's network by kind of operation."""
     recipe = profile.train
-    model = models.VGGNet(models.vgg_channels(profile.depth, profile.width))
+    model = models.build(models.named(profile.network, profile.width), seed=0)
     model = model.to(device, memory_format=torch.channels_last).train()
+    gammas = [norm.weight for norm in models.norms(model).values()]
     optimizer, scaler = training.optimizer_of(model, recipe)
     batches = augmented_batches(some_images(recipe.batch * (WARM_UP + count)).to(device), recipe.batch, seed=0)
 
     def steps(number: int) -> float:
         started = time.perf_counter()
         for x, y in itertools.islice(batches, number):
-            training.train_step(model, x, y, optimizer, scaler, sign, LAMBDA)[0].item()
+            training.train_step(model, x, y, optimizer, scaler, gammas, (sign, LAMBDA))[0].item()
         return time.perf_counter() - started
 
     steps(WARM_UP)
@@ -214,7 +215,7 @@ def step_profile(profile: settings.Profile, device: torch.device, count: int = 1
     with profiler(activities=activities) as trace:
         seconds = steps(count)
     kinds = {kind: ms / count for kind, ms in by_kind(trace.key_averages(), device).items()}
-    network = f"VGG-{profile.depth}, width {profile.width:g}, batch {recipe.batch}"
+    network = f"{profile.network}, width {profile.width:g}, batch {recipe.batch}"
     return {"network": network, "milliseconds": 1000 * seconds / count, "kinds": kinds}
 
 

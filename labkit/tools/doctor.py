@@ -8,11 +8,12 @@ import shutil
 import torch
 
 from labkit import settings
-from labkit.tools.estimate import REST, Sizes, kind_of, seconds_for, timed
+from labkit.tools.estimate import Sizes, costs, seconds_for, timed
 from labkit.hardware import fast_dtype
 
 PACKAGES = ("torch", "torchvision", "torch-pruning", "jupyterlab", "ipywidgets", "ipython", "nbval")
-SIZES = {"shapes": Sizes(4000, 600, 1000), "cifar10": Sizes(45_000, 5000, 10_000)}
+SIZES = {"shapes": Sizes(4000, 600, 1000), "minicifar": Sizes(4000, 1000, 4000)}
+OTHER_SIZES = Sizes(45_000, 5000, 10_000)  # CIFAR's, also assumed of a folder of images
 NEEDED_GIB = {"memory": 4, "disk": 1}
 GIB = 2**30
 
@@ -57,8 +58,8 @@ def report() -> str:
         if size is not None and size < NEEDED_GIB[name] * GIB:
             lines.append(f"warning       little {name}: the lab wants {NEEDED_GIB[name]} GiB")
     for profile in settings.PROFILES.values():
-        step, sizes, kind = timed(profile, here.device), SIZES[profile.data], kind_of(profile.data)
-        seconds = {notebook: seconds_for(notebook, profile, sizes, kind, step) for notebook in REST}
+        step, sizes = timed(profile, here.device), SIZES.get(profile.data, OTHER_SIZES)
+        seconds = {name: seconds_for(name, profile, sizes, profile.data, step) for name in costs()}
         lines += ["", f"minutes for the {profile.name!r} profile on {profile.data} (estimated from timed steps)"]
         lines += [f"  {notebook:22s} {t / 60:7.1f}" for notebook, t in seconds.items()]
         lines.append(f"  {'all':22s} {sum(seconds.values()) / 60:7.1f}")

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import labkit
-from labkit.records import replacing
+from labkit.files import replacing
 from labkit.settings import LabError
 
 TEMPLATE = Path(__file__).with_name("report.typ")

@@ -8,7 +8,7 @@ from tqdm.std import tqdm
 
 from labkit import measure
 from labkit.view import plots
-from labkit.models import VGGNet, with_widths
+from labkit.models import Specification, build
 from labkit.pruning import ChannelPlan, global_plan
 from labkit.records import Record
 
@@ -59,10 +59,9 @@ def _progress_bar(title: str):
     return watch
 
 
-def describe_plan(plan: ChannelPlan, channels: list, classes: int) -> str:
-    """One line: ratio, threshold, parameters and MACs of the network that a plan would give."""
-    with torch.device("meta"):
-        slim = VGGNet(with_widths(channels, plan.widths), classes)
+def describe_plan(plan: ChannelPlan, specification: Specification) -> str:
+    """One line: ratio, threshold, parameters and MACs of the network that a plan would make of another."""
+    slim = build(specification.with_widths(plan.widths))
     threshold = "none" if plan.threshold is None else f"{plan.threshold:.2g}"
     guarded = f", guard active in {len(plan.guarded)} layers" if plan.guarded else ""
     return (
@@ -99,7 +98,7 @@ def prune_explorer(run: Record):
 
     def redraw(_=None):
         plan = global_plan(scores, slider.value)
-        text.value, picture.value = describe_plan(plan, run.channels, run.classes), plots.png(plan_figure(run, plan))
+        text.value, picture.value = describe_plan(plan, run.specification), plots.png(plan_figure(run, plan))
 
     slider.observe(redraw, names="value")
     redraw()

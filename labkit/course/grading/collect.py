@@ -14,7 +14,6 @@ from pathlib import Path
 
 import nbformat
 
-from labkit import records
 from labkit.course import blanks
 from labkit.course.edition import Edition
 from labkit.course.grading import archives
@@ -23,6 +22,7 @@ from labkit.course.grading.repair import repair
 from labkit.course.grading.uploads import CANVAS, NUMBER, Upload, entries_of, uploads_of
 from labkit.course.labs import Lab
 from labkit.course.release import released_notebooks
+from labkit.files import replacing, write_text
 from labkit.settings import LabError
 
 MOST_RECORD = 5_000_000  # bytes
@@ -247,7 +247,7 @@ def mirror(folder: Path, files: dict[str, bytes]) -> None:
     for name, data in files.items():
         path = folder / name
         if not (path.is_file() and path.read_bytes() == data):
-            with records.replacing(path) as temporary:
+            with replacing(path) as temporary:
                 temporary.write_bytes(data)
 
 
@@ -265,4 +265,4 @@ def write_notes(folder: Path) -> None:
     for submission in noted:
         lines += ["", f"## {submission['student']}{' (refused)' * bool(submission['refused'])}", ""]
         lines += [f"- {sentence}" for sentence in filter(None, [submission["refused"], *submission["notes"]])]
-    records.write_text(folder / "notes.md", "\n".join(lines) + "\n")
+    write_text(folder / "notes.md", "\n".join(lines) + "\n")

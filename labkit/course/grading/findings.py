@@ -74,8 +74,8 @@ def follows_its_recipe(case: Case, run: Record) -> Iterator[str]:
         rate = rates[entry["epoch"] * len(rates) // epochs - 1]
         if not math.isclose(entry["learning_rate"], rate, rel_tol=1e-9):
             yield f"learning rate {entry['learning_rate']:.6g} in epoch {entry['epoch']}; the recipe gives {rate:.6g}."
-    if (run.channels, run.classes) != (run.config["channels"], run.config["data"]["classes"]):
-        yield "channels or classes differ from the configuration's."
+    if (run.network, run.network["classes"]) != (run.config["network"], run.config["data"]["classes"]):
+        yield "network or classes differ from the configuration's."
 
 
 def has_possible_accuracies(case: Case, run: Record) -> Iterator[str]:
@@ -200,7 +200,7 @@ def findings(folder: Path, lab: Lab, reference: Path = settings.REFERENCE) -> li
     """What the records in ``folder`` (``<run>/record.json``) say, as ``{"cell", "well", "text"}`` by
     manual cell; never raises for what a record holds."""
     cells, found = cells_of(lab), []
-    case = _case(Path(folder), reference)
+    case = _case(Path(folder), _reference(reference, lab))
     unreadable: dict[str, list[str]] = {name: [] for name in cells}
     for run, text in case.unreadable.items() if cells else ():
         unreadable[_owner(run, cells)].append(text)
@@ -236,7 +236,7 @@ def _owner(run: str, cells: dict[str, Cell]) -> str:
     return next(fitting, list(owners)[-1])
 
 
-def _case(folder: Path, reference: Path) -> Case:
+def _case(folder: Path, reference: list[Record]) -> Case:
     found, unreadable = [], {}
     paths = sorted(folder.glob("*/record.json"))
     for path in paths[:MOST_RUNS]:
@@ -249,11 +249,9 @@ def _case(folder: Path, reference: Path) -> Case:
             unreadable[name] = f"The record {shown(name)} is not one that labkit wrote: {error}."
     if len(paths) > MOST_RUNS:
         unreadable[""] = f"Of {len(paths)} records, the first {MOST_RUNS} were looked at."
-    return Case(
-        sorted(found, key=lambda run: (run.config.get("lambda", 0), run.name)), _reference(reference), unreadable
-    )
+    return Case(sorted(found, key=lambda run: (run.config.get("lambda", 0), run.name)), reference, unreadable)
 
 
 @cache
-def _reference(folder: Path) -> list[Record]:
-    return [records.load(path.parent) for path in sorted(folder.glob("*/*/record.json"))]
+def _reference(folder: Path, lab: Lab) -> list[Record]:
+    return [records.load(path.parent) for path in sorted(folder.glob(f"*/{lab.name}/*/record.json"))]

@@ -12,11 +12,12 @@ from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-from labkit import records, settings
+from labkit import settings
 from labkit.course import answers, blanks
 from labkit.course.grading import findings, sandbox
 from labkit.course.labs import Lab
 from labkit.course.practice.judge import Fault, Verdict, judge
+from labkit.files import write_text
 from labkit.settings import LabError
 
 STUB = "raise NotImplementedError"
@@ -51,7 +52,7 @@ def grade(
     alike = twins(lab, results, submissions)
     for student, sentences in copies(folders).items():
         alike[student] += sentences
-    records.write_text(out / "notes.md", notes_page(results, alike))
+    write_text(out / "notes.md", notes_page(results, alike))
     return results
 
 
@@ -59,7 +60,7 @@ def hidden_seed(course: Path) -> str:
     """The seed of this class's hidden inputs, drawn when it is first needed."""
     file = course / "hidden_seed"
     if not file.exists():
-        records.write_text(file, secrets.token_hex(16) + "\n")
+        write_text(file, secrets.token_hex(16) + "\n")
         file.chmod(0o600)
     return file.read_text(encoding="utf-8").strip()
 
@@ -98,7 +99,7 @@ def graded(folder: Path, out: Path, lab: Lab, materials: dict[str, dict], comman
         "notes": [*submission["notes"], *notes],
         "findings": [] if refused else findings.findings(folder / "records", lab),
     }
-    records.write_text(target, json.dumps(result, ensure_ascii=False, indent=1) + "\n")
+    write_text(target, json.dumps(result, ensure_ascii=False, indent=1) + "\n")
     return result
 
 
@@ -168,7 +169,7 @@ def twins(lab: Lab, results: list[dict], submissions: list[dict]) -> dict[str, l
 def copies(folders: list[Path]) -> dict[str, list[str]]:
     """By student, a sentence on each report and record that is byte for byte another student's; records
     that are the course's reference runs are findings already."""
-    shipped = {hashlib.sha256(path.read_bytes()).digest() for path in settings.REFERENCE.glob("*/*/record.json")}
+    shipped = {hashlib.sha256(path.read_bytes()).digest() for path in settings.REFERENCE.glob("*/*/*/record.json")}
     owners = defaultdict(dict)
     for folder in folders:
         for path in (*sorted(folder.glob("*.pdf")), *sorted(folder.glob("records/*/record.json"))):

@@ -20,10 +20,10 @@ from pathlib import Path
 
 import nbformat
 
-from labkit import records
 from labkit.course import blanks, release
 from labkit.course.grading import pages
 from labkit.course.labs import Lab
+from labkit.files import write_text
 from labkit.settings import LabError
 
 CONFIG = '''"""Written by labkit: nbgrader's settings for this class."""
@@ -74,7 +74,7 @@ def fill(course: Path, lab: Lab) -> list[str]:
     work = _hand_ins(course, lab)
     if not work:
         raise LabError(f"{course / 'collected' / lab.name} holds no submissions: run labkit collect first.")
-    records.write_text(course / "nbgrader_config.py", CONFIG)
+    write_text(course / "nbgrader_config.py", CONFIG)
     for name, notebook in released.items():
         _write(course / "source" / lab.name / f"{name}.ipynb", nbformat.writes(notebook))
     changes = []
@@ -150,7 +150,7 @@ def _json(file: Path) -> dict:
 def _write(file: Path, text: str) -> None:
     """Write what is not there yet: filling again is quick."""
     if not file.exists() or file.read_text(encoding="utf-8") != text:
-        records.write_text(file, text)
+        write_text(file, text)
 
 
 def _archive_file(course: Path, student: str, lab: Lab) -> Path:
@@ -291,7 +291,7 @@ def export(course: Path, lab: Lab, file: Path) -> list[dict]:
     table = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     table.writeheader()
     table.writerows({column: pages.spreadsheet(value) for column, value in row.items()} for row in rows)
-    records.write_text(Path(file), "\ufeff" + text.getvalue())
+    write_text(Path(file), "\ufeff" + text.getvalue())
     return rows
 
 

@@ -27,6 +27,7 @@ from labkit.course.grading.findings import (
 )
 from labkit.course.grading.untrusted import shown
 from labkit.course.practice import probe
+from labkit.models import Specification
 from labkit.pruning import ChannelPlan
 from labkit.records import Record
 from labkit.settings import Profile
@@ -61,9 +62,10 @@ def are_the_courses(case: Case, runs: list[Record]) -> Iterator[str]:
     if profile is None:
         yield f"No profile of the course has the recipe of {runs[0].name}: {_recipe(runs[0])}."
         return
-    recipe, channels = asdict(profile.train), models.vgg_channels(profile.depth, profile.width)
+    recipe = asdict(profile.train)
     for run in runs:
-        if (run.config["recipe"], run.channels) != (recipe, channels):
+        network = models.named(profile.network, profile.width, run.config["data"]["classes"])
+        if (run.config["recipe"], run.network) != (recipe, network.to_dict()):
             yield f"{run.name}: another recipe or network than the profile {profile.name}'s."
     if len({run.config["start"] for run in runs}) > 1:
         yield "The sparsity runs start from different weights; in the notebook they share them."
@@ -101,17 +103,17 @@ def comes_from_a_run(case: Case, run: Record) -> Iterator[str]:
         return
     if config["parent_config"] != records.digest(parent.config):
         yield f"it was made from another training of {parent.name}."
-    of_parent = (parent.channels, parent.config["lambda"], parent.results["shrinkage_budget"])
-    if (config["parent_channels"], config["lambda"], run.results["shrinkage_budget"]) != of_parent:
-        yield f"channels, λ or budget are not those of {parent.name}."
+    of_parent = (parent.network, parent.config["lambda"], parent.results["shrinkage_budget"])
+    if (config["parent_network"], config["lambda"], run.results["shrinkage_budget"]) != of_parent:
+        yield f"network, λ or budget are not those of {parent.name}."
     before, after = run.results["validation"]["parent"], parent.results["validation_accuracy"]
     if abs(before - after) > NEAR:
         yield f"validation accuracy before pruning {before:.2%}; {parent.name} ended with {after:.2%}."
 
 
 def has_a_valid_plan(case: Case, run: Record) -> Iterator[str]:
-    plan, parent = ChannelPlan.from_dict(run.plan), run.config["parent_channels"]
-    widths = [c for c in parent if c != "M"]
+    plan, parent = ChannelPlan.from_dict(run.plan), run.config["parent_network"]
+    widths = parent["widths"]
     if plan.total != {f"features.conv{i}": w for i, w in enumerate(widths, 1)} or list(plan.kept) != list(plan.total):
         yield "the plan's layers are not those of its parent's network."
         return
@@ -123,8 +125,8 @@ def has_a_valid_plan(case: Case, run: Record) -> Iterator[str]:
     gone, exact = sum(widths) - sum(plan.widths), round(run.config["ratio"] * sum(widths))
     if gone != exact or plan.requested != run.config["ratio"]:
         yield f"{gone} of {sum(widths)} channels are pruned; {run.config['ratio']:.0%} are {exact}."
-    if run.channels != models.with_widths(parent, plan.widths):
-        yield f"the channels {shown(run.channels)} are not those that the plan keeps, {shown(plan.widths)}."
+    if run.network != parent | {"widths": plan.widths}:
+        yield f"the network {_named(run.network)} is not the one that the plan keeps, with {shown(plan.widths)}."
     if not math.isclose(run.results["achieved_ratio"], plan.achieved, abs_tol=1e-9):
         yield f"achieved ratio {run.results['achieved_ratio']:.4%}; the plan removes {plan.achieved:.4%}."
 
@@ -149,21 +151,26 @@ def start_from_the_strongest(case: Case, runs: list[Record]) -> Iterator[str]:
 
 
 @cache
-def _costs(channels: tuple, classes: int) -> tuple[int, int]:
-    with torch.device("meta"):
-        model = models.VGGNet(list(channels), classes)
-    return measure.parameters(model), measure.macs(model)
+def _costs(specification: Specification) -> tuple[int, int]:
+    with torch.device("meta"):  # whatever its size, it takes no memory
+        network = models.FAMILIES[specification.family].Network(specification)
+    network.specification = specification
+    return measure.parameters(network), measure.macs(network)
 
 
 def has_its_costs(case: Case, run: Record) -> Iterator[str]:
-    yield from wrong_costs(run.results, run.channels, run.classes)
+    yield from wrong_costs(run.results, run.network)
 
 
-def wrong_costs(claimed: dict, channels: list, classes: int) -> Iterator[str]:
-    parameters, macs = _costs(tuple(channels), classes)
+def wrong_costs(claimed: dict, network: dict) -> Iterator[str]:
+    try:
+        parameters, macs = _costs(Specification.from_dict(network))
+    except Exception:  # of a family's own making
+        yield f"the network {_named(network)} cannot be built."
+        return
     if (claimed["parameters"], claimed["macs"]) != (parameters, macs):
         yield (
-            f"{claimed['parameters']:,} parameters and {claimed['macs']:,} MACs; its channels give {parameters:,} and "
+            f"{claimed['parameters']:,} parameters and {claimed['macs']:,} MACs; its network gives {parameters:,} and "
             f"{macs:,}."
         )
     time = claimed["latency_ms"]
@@ -189,8 +196,8 @@ def trains_the_pruned_network(case: Case, run: Record) -> Iterator[str]:
     pruned = case.parent(run, "pruning")
     if pruned is None:
         yield f"it was made from {shown(run.config['parent'])}, which is not among the records."
-    elif (run.plan, run.channels, run.config["ratio"]) != (pruned.plan, pruned.channels, pruned.config["ratio"]):
-        yield f"plan, channels or ratio are not those of {pruned.name}."
+    elif (run.plan, run.network, run.config["ratio"]) != (pruned.plan, pruned.network, pruned.config["ratio"]):
+        yield f"plan, network or ratio are not those of {pruned.name}."
     if profile:
         longer = profile.train.epochs + profile.fine_tune.epochs
         tuned = replace(profile.fine_tune, learning_rate=run.config["recipe"]["learning_rate"])
@@ -236,14 +243,18 @@ def agree_with_the_summary(case: Case, runs: list[Record]) -> Iterator[str]:
         yield f"summary: no run of the student's belongs to the rows {', '.join(sorted(map(shown, odd))[:4])}."
     for key in rows.keys() & about.keys():
         row, (run, expected), where = rows[key], about[key], f"summary, {key[0]} {key[1]:.0%}"
-        yield from (f"{where}: {text}" for text in wrong_costs(row, row["channels"], summary.classes))
+        yield from (f"{where}: {text}" for text in wrong_costs(row, row["network"]))
         yield from impossible(row["accuracy"], summary.config["data"]["test"], where)
-        if row["channels"] != run.channels:
-            yield f"{where}: the channels are not those of {run.name}."
+        if row["network"] != run.network:
+            yield f"{where}: the network is not that of {run.name}."
         near = NEAR if key[0] == "pruned" else FAR
         expected = run.results["validation_accuracy"] if expected is None else expected
         if abs(row["accuracy"] - expected) > near:
             yield f"{where}: test accuracy {row['accuracy']:.1%}, but {run.name} has {expected:.1%}."
+
+
+def _named(network: dict) -> str:
+    return f"{network['family']} {shown(network['blocks'])} with {shown(network['widths'])} channels"
 
 
 def _list(values) -> str:

@@ -6,17 +6,15 @@ key; the checks of ``labkit.course.grading.findings`` rely on that.
 
 import json
 import math
-import pkgutil
 import reprlib
 from functools import cache
-from importlib import import_module
 from itertools import islice
 from pathlib import Path
 
 from jsonschema import Draft202012Validator, FormatChecker, ValidationError
 from jsonschema.validators import extend
 
-from labkit import methods, training
+from labkit import methods, models, training
 from labkit.records import Record
 
 MOST_BYTES, MOST_STEPS = 2 * 2**20, 200_000
@@ -27,12 +25,13 @@ FORMATS = FormatChecker(formats=())
 
 @FormatChecker.checks(FORMATS, "network")
 def _is_network(value) -> bool:
-    """At most 64 layers of at most 4096 channels, and no more poolings than 32 pixels can be halved."""
-    return not isinstance(value, list) or (
-        1 <= len(value) <= 64
-        and all(item == "M" or type(item) is int and 1 <= item <= 4096 for item in value)
-        and value.count("M") <= min(5, len(value) - 1)
-    )
+    """Whether a specification is of a network that can be built, on images that can be halved after each stage."""
+    try:
+        specification = models.Specification.from_dict(value)
+        specification.check(models.FAMILIES)
+        return specification.size >= 2 ** (len(specification.blocks) - 1)
+    except Exception:  # whatever a stranger wrote there
+        return False
 
 
 def _is_integer(checker, value) -> bool:
@@ -46,13 +45,9 @@ Validator = extend(Draft202012Validator, type_checker=STRICT)
 
 @cache
 def validators() -> dict[str, Validator]:
-    """By kind of record, what checks one: the ``KINDS`` of every module in ``labkit.methods``."""
-    modules = pkgutil.walk_packages(methods.__path__, f"{methods.__name__}.")
-    found = {}
-    for module in modules:
-        for kind, schema in getattr(import_module(module.name), "KINDS", {}).items():
-            found[kind] = Validator(schema, format_checker=FORMATS)
-    return found
+    """By kind of record, what checks one: the ``KINDS`` that the methods declare."""
+    declared = (pair for kinds in methods.declared("KINDS") for pair in kinds.items())
+    return {kind: Validator(schema, format_checker=FORMATS) for kind, schema in declared}
 
 
 def problem(error: ValidationError) -> str:

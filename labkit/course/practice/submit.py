@@ -21,6 +21,7 @@ from labkit.course import edition, labs
 from labkit.course.labs import Lab
 from labkit.course.practice import check, probe, saved
 from labkit.course.practice.judge import Verdict, judge
+from labkit.files import replacing
 from labkit.settings import LabError
 
 COLAB = Path("/content/drive/MyDrive/Colab Notebooks")
@@ -116,7 +117,7 @@ def from_here(
         (place for place in places if any(saved.candidates(place, name) for name in lab.notebooks)), places[1]
     )
     here = Path.cwd().parent if Path.cwd().name == "notebooks" else Path.cwd()
-    return submit(student, lab, notebooks or nearest, settings.current().folder, out or here, extra)
+    return submit(student, lab, notebooks or nearest, settings.current(lab=lab.number).folder, out or here, extra)
 
 
 def submit(
@@ -165,7 +166,7 @@ def submit(
     }
     files["receipt.json"] = (json.dumps(receipt, ensure_ascii=False, indent=1) + "\n").encode()
     archive = _zip(files)
-    with records.replacing(target) as temporary:
+    with replacing(target) as temporary:
         temporary.write_bytes(archive)
     verdicts, trouble = visible_points(check.visible(lab.name), cells)
     sizes = {path: len(content) for path, content in files.items()}

@@ -1,4 +1,4 @@
-"""Small experiments that several notebooks share: prune a run, sweep the ratio, sum everything up."""
+"""Network Slimming's experiments after the training: prune a run, sweep the ratio, sum everything up."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from labkit.training import evaluate, recalibrate
 RECALIBRATION_IMAGES = 1000
 
 
-def treatments(model: nn.Module, plan: ChannelPlan, control: ChannelPlan, data: Dataset) -> dict[str, nn.Module]:
+def untrained_variants(model: nn.Module, plan: ChannelPlan, control: ChannelPlan, data: Dataset) -> dict[str, nn.Module]:
     """The thin networks that a plan gives without any training: as it stands; with the dropped
     channels' ReLU(β) folded into the next layer; with BatchNorm statistics re-estimated on training
     images; and the same for a ``control`` plan that dropped random channels."""
@@ -33,52 +33,55 @@ def accuracies(networks: dict[str, nn.Module], images: Images) -> dict[str, floa
 
 
 def prune_run(run: Record, data: Dataset, ratio: float, folder: Path, at_least: int = 1) -> Record:
-    """Prune a trained run by its scaling factors and keep the thin network, its plan, its accuracy
-    under every treatment (validation images), as it stands (test images) and its costs."""
-    model, scores, seed = run.model(), scaling_factors(run.model()), run.config["seed"]
-    plan = global_plan(scores, ratio, at_least)
-    networks = treatments(model, plan, global_plan(random_scores(scores, seed), ratio, at_least), data)
-    slim = networks["as_it_stands"]
-    record = Record(
-        kind="pruning",
-        config=_config(run, data) | {"ratio": ratio, "at_least": at_least},
-        channels=slim.channels,
-        classes=slim.classes,
-        results={
-            "shrinkage_budget": run.results["shrinkage_budget"],
-            "achieved_ratio": plan.achieved,
-            "validation": {"parent": evaluate(model, data.validation)} | accuracies(networks, data.validation),
-            "test": {"as_it_stands": evaluate(slim, data.test)},
-        }
-        | measure.costs(slim),
-        plan=plan.to_dict(),
-    ).with_folder(folder)
-    return records.save(record, slim.state_dict())
+    """Prune a trained run by its scaling factors and keep the thin network, its plan, the accuracy of
+    every untrained variant (validation images), as it stands (test images) and its costs. Made once."""
+    config = _config(run, data) | {"ratio": ratio, "at_least": at_least}
+
+    def prune() -> Record:
+        model = run.model()
+        scores = scaling_factors(model)
+        plan = global_plan(scores, ratio, at_least)
+        control = global_plan(random_scores(scores, run.config["seed"]), ratio, at_least)
+        networks = untrained_variants(model, plan, control, data)
+        slim = networks["as_it_stands"]
+        record = Record(
+            kind="pruning",
+            config=config,
+            network=slim.specification.to_dict(),
+            results={
+                "shrinkage_budget": run.results["shrinkage_budget"],
+                "achieved_ratio": plan.achieved,
+                "validation": {"parent": evaluate(model, data.validation)} | accuracies(networks, data.validation),
+                "test": {"as_it_stands": evaluate(slim, data.test)},
+            }
+            | measure.costs(slim),
+            plan=plan.to_dict(),
+        )
+        return records.save(record.with_folder(folder), slim.state_dict())
+
+    return records.run_once(folder, config, prune, files=(records.WEIGHTS,))
 
 
 def sweep_ratio(run: Record, data: Dataset, ratios: tuple[float, ...], folder: Path, at_least: int = 1) -> Record:
-    """Validation accuracy of every treatment at every prune ratio; nothing is trained."""
-    model, scores = run.model(), scaling_factors(run.model())
-    control = random_scores(scores, run.config["seed"])
-    rows = [
-        accuracies(
-            treatments(model, global_plan(scores, r, at_least), global_plan(control, r, at_least), data),
-            data.validation,
-        )
-        for r in ratios
-    ]
-    record = Record(
-        kind="sweep",
-        config=_config(run, data) | {"at_least": at_least},
-        channels=run.channels,
-        classes=run.classes,
-        results={
+    """Validation accuracy of every untrained variant at every prune ratio. Made once."""
+    config = _config(run, data) | {"at_least": at_least, "ratios": list(ratios)}
+
+    def sweep() -> Record:
+        model = run.model()
+        scores = scaling_factors(model)
+        control = random_scores(scores, run.config["seed"])
+        rows = []
+        for ratio in ratios:
+            plans = (global_plan(s, ratio, at_least) for s in (scores, control))
+            rows.append(accuracies(untrained_variants(model, *plans, data), data.validation))
+        results = {
             "shrinkage_budget": run.results["shrinkage_budget"],
             "ratios": list(ratios),
-            "validation": {stage: [row[stage] for row in rows] for stage in rows[0]},
-        },
-    ).with_folder(folder)
-    return records.save(record)
+            "validation": {name: [row[name] for row in rows] for name in rows[0]},
+        }
+        return records.save(Record("sweep", config, run.network, results=results).with_folder(folder))
+
+    return records.run_once(folder, config, sweep)
 
 
 def _config(run: Record, data: Dataset) -> dict:
@@ -86,7 +89,7 @@ def _config(run: Record, data: Dataset) -> dict:
     return {
         "parent": run.name,
         "parent_config": records.digest(run.config),
-        "parent_channels": run.channels,
+        "parent_network": run.network,
         "lambda": run.config["lambda"],
         "seed": run.config["seed"],
         "data": data.describe(),
@@ -102,20 +105,13 @@ def made_from(pruned: Record, run: Record) -> Record:
 
 def summary_row(stage: str, ratio: float, network: nn.Module, data: Dataset) -> dict:
     """One row of the lab's last table: accuracy on the test images, and costs."""
-    costs = measure.costs(network)
-    return {
-        "stage": stage,
-        "ratio": ratio,
-        "accuracy": evaluate(network, data.test),
-        "channels": network.channels,
-    } | costs
+    described = {"accuracy": evaluate(network, data.test), "network": network.specification.to_dict()}
+    return {"stage": stage, "ratio": ratio} | described | measure.costs(network)
 
 
 def save_summary(rows: list[dict], run: Record, data: Dataset, folder: Path) -> Record:
     """Keep the table as a record of kind ``summary``."""
-    record = Record(
-        kind="summary", config=_config(run, data), channels=run.channels, classes=run.classes, results={"rows": rows}
-    )
+    record = Record("summary", _config(run, data), run.network, results={"rows": rows})
     return records.save(record.with_folder(folder))
 
 

@@ -3,23 +3,23 @@
 from labkit.methods import schemas
 from labkit.methods.schemas import COSTS, PLAN, POSITIVE, SHARE
 
-TREATMENTS = ("as_it_stands", "folded", "recalibrated", "random")
+VARIANTS = ("as_it_stands", "folded", "recalibrated", "random")
 BUDGET = {"shrinkage_budget": POSITIVE}
 MADE_FROM = schemas.CONFIG_OF_STUDY | {"at_least": schemas.integer(0, 4096)}
 PRUNED = BUDGET | COSTS
 PRUNED |= {
     "achieved_ratio": SHARE,
-    "validation": schemas.record(dict.fromkeys(("parent", *TREATMENTS), SHARE)),
+    "validation": schemas.record(dict.fromkeys(("parent", *VARIANTS), SHARE)),
     "test": schemas.record({"as_it_stands": SHARE}),
 }
 RATIOS = schemas.array(SHARE, 100)
-SWEPT = BUDGET | {"ratios": RATIOS, "validation": schemas.record(dict.fromkeys(TREATMENTS, RATIOS))}
-ROW = COSTS | {"stage": schemas.TEXT, "ratio": SHARE, "accuracy": SHARE, "channels": schemas.NETWORK}
+SWEPT = BUDGET | {"ratios": RATIOS, "validation": schemas.record(dict.fromkeys(VARIANTS, RATIOS))}
+ROW = COSTS | {"stage": schemas.TEXT, "ratio": SHARE, "accuracy": SHARE, "network": schemas.NETWORK}
 
 KINDS = {
     "sparsity": schemas.of_training("sparsity"),
     "pruning": schemas.of_kind("pruning", MADE_FROM | {"ratio": SHARE}, PRUNED, PLAN),
-    "sweep": schemas.of_kind("sweep", MADE_FROM, SWEPT),
+    "sweep": schemas.of_kind("sweep", MADE_FROM | {"ratios": RATIOS}, SWEPT),
     "fine-tuning": schemas.of_training("fine-tuning", PLAN),
     "from-scratch": schemas.of_training("from-scratch", PLAN),
     "summary": schemas.of_kind("summary", schemas.CONFIG_OF_STUDY, {"rows": schemas.array(schemas.record(ROW), 20)}),

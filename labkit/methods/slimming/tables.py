@@ -5,13 +5,11 @@ from collections import defaultdict
 from pathlib import Path
 from statistics import mean
 
-from labkit.view.plots import under_threshold
-from labkit.records import Record, load_all
+from matplotlib.figure import Figure
 
-
-def markdown(header: list[str], rows: list[list[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+from labkit.methods.slimming.figures import seed_bands, under_threshold
+from labkit.records import Record, experiment_name, folders_with_runs, load, load_all
+from labkit.view.tables import band, markdown, percent
 
 
 def summary_cells(summary: Record) -> list[list[str]]:
@@ -36,10 +34,9 @@ def summary_table(summary: Record) -> str:
     return markdown(header, rows)
 
 
-def experiments(folder: Path) -> list[Path]:
-    """The experiments in ``folder``: itself, or those of its subfolders that hold finished runs."""
-    candidates = [Path(folder), *sorted(path for path in Path(folder).glob("*") if path.is_dir())]
-    return [path for path in candidates if any(path.glob("*/record.json"))]
+def _summary(lab: Path) -> Record | None:
+    """The lab's last table."""
+    return load(lab / "summary") if (lab / "summary" / "record.json").exists() else None
 
 
 def story(experiment: Path) -> dict[str, float | None]:
@@ -49,7 +46,7 @@ def story(experiment: Path) -> dict[str, float | None]:
     images, the others on test images.
     """
     dense, weak, *_, strong = load_all(experiment, "sparsity")
-    (summary,) = load_all(experiment, "summary")
+    summary = _summary(experiment)
     test = {(row["stage"], row["ratio"]): row["accuracy"] for row in summary.results["rows"]}
     halves = {
         r.config["lambda"]: r.results["validation"] for r in load_all(experiment, "pruning") if r.config["ratio"] == 0.5
@@ -75,14 +72,10 @@ def story(experiment: Path) -> dict[str, float | None]:
     }
 
 
-def percent(value: float | None) -> str:
-    return "–" if value is None else f"{value:.1%}"
-
-
 def story_table(folders: list[Path]) -> str:
     """Experiments that differ only in their seed, side by side, with the mean."""
     stories = [story(folder) for folder in folders]
-    header = ["", *(re.sub(r".*-(seed)(\d+)$", r"\1 \2", folder.name) for folder in folders)]
+    header = ["", *(re.sub(r".*-(seed)(\d+)$", r"\1 \2", experiment_name(folder)) for folder in folders)]
     rows = [[name, *(percent(s[name]) for s in stories)] for name in stories[0]]
     if len(stories) > 1:
         header.append("mean")
@@ -94,9 +87,9 @@ def story_table(folders: list[Path]) -> str:
 def families(folder: Path) -> dict[str, list[Path]]:
     """The finished experiments in ``folder``, those that differ only in their seed together."""
     found = defaultdict(list)
-    for experiment in experiments(folder):
-        if load_all(experiment, "summary") and len(load_all(experiment, "sparsity")) >= 3:
-            found[re.sub(r"-seed\d+$", "", experiment.name)].append(experiment)
+    for experiment in folders_with_runs(folder):
+        if _summary(experiment) and len(load_all(experiment, "sparsity")) >= 3:
+            found[re.sub(r"-seed\d+$", "", experiment_name(experiment))].append(experiment)
     return dict(found)
 
 
@@ -104,7 +97,7 @@ def measurements(members: list[Path]) -> dict[tuple[str, float], list[dict]]:
     """The rows of the members' last tables, one a seed, by stage and prune ratio."""
     found = defaultdict(list)
     for member in members:
-        (summary,) = load_all(member, "summary")
+        summary = _summary(member)
         for row in summary.results["rows"]:
             found[row["stage"], row["ratio"]].append(row)
     return dict(found)
@@ -118,7 +111,7 @@ def compared(members: list[Path]) -> list[dict]:
     def accuracies(stage: str, ratio: float = 0.0) -> list[float]:
         return [row["accuracy"] for row in rows.get((stage, ratio), [])]
 
-    family = re.sub(r"-seed\d+$", "", members[0].name)
+    family = re.sub(r"-seed\d+$", "", experiment_name(members[0]))
     return [
         {
             "source": f"**ours**: {family}",
@@ -185,22 +178,18 @@ def promises_table(families: dict[str, list[Path]]) -> str:
     return markdown(["points lost, by seed", *families], rows)
 
 
-def band(values: list[float] | float | None) -> str:
-    """``93.8%`` or, over seeds, ``93.8% (93.5–94.0)``."""
-    if values is None or values == []:
-        return "–"
-    if not isinstance(values, list):
-        return percent(values)
-    spread = f" ({100 * min(values):.1f}–{100 * max(values):.1f})" if len(values) > 1 else ""
-    return percent(mean(values)) + spread
-
-
 def results(folder: Path) -> str:
     """All of ``folder``'s tables as one Markdown page: the stories by seed, then every summary."""
     pages = []
     for family, members in families(folder).items():
         pages.append(f"## {family}\n\n{story_table(members)}")
         for member in members:
-            (summary,) = load_all(member, "summary")
-            pages.append(f"### {member.name}\n\n{summary_table(summary)}")
+            summary = _summary(member)
+            pages.append(f"### {experiment_name(member)}\n\n{summary_table(summary)}")
     return "\n\n".join(pages) + "\n"
+
+
+def overview(folder: Path) -> dict[str, Figure]:
+    """What a folder of several finished experiments shows together, by file name."""
+    several = {name: measurements(members) for name, members in families(folder).items()}
+    return {"seed-bands": seed_bands(several)} if several and len(folders_with_runs(folder)) > 1 else {}

@@ -13,8 +13,8 @@ from labkit import settings
 from labkit.course import labs
 from labkit.course.grading import findings, untrusted
 
-EXPERIMENTS = sorted(settings.REFERENCE.glob("quick-shapes-seed*"))
 LAB = labs.named(1)
+EXPERIMENTS = sorted(settings.REFERENCE.glob(f"quick-shapes-seed*/{LAB.name}"))
 CELLS = findings.cells_of(LAB)
 HONEST = {
     path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in EXPERIMENTS[0].glob("*/record.json")
@@ -55,7 +55,7 @@ def changed(path, value):
     return contents
 
 
-@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda path: path.parent.name)
 def test_honest_runs_are_consistent_in_every_cell(experiment, tmp_path):
     said = findings.findings(experiment, LAB, tmp_path)
     assert [finding["cell"] for finding in said] == list(CELLS)
@@ -88,7 +88,7 @@ FORGERIES = {
     "another seed": ("sparsity-lambda0", "config.seed", 7, TRAINING, "different seeds: [0, 7]"),
     "another data set": ("sparsity-lambda0", "config.data.name", "mine", TRAINING, "'mine', 'shapes'"),
     "other pixels": ("sparsity-lambda0", "config.data.sha256", "0" * 64, TRAINING, "are called shapes, but"),
-    "channels": ("sparsity-lambda0", "channels.0", 31, TRAINING, "differ from the configuration's"),
+    "channels": ("sparsity-lambda0", "network.widths.0", 31, TRAINING, "differ from the configuration's"),
     "history of another λ": (
         "sparsity-lambda0.005", "history", HONEST["sparsity-lambda0.0012"]["history"], TRAINING, "same history",
     ),
@@ -107,8 +107,8 @@ FORGERIES = {
     # pruning
     "parent unknown": (HALF, "config.parent", "sparsity-lambda7", "manual-prune-50", "not among the records"),
     "parent trained again": (HALF, "config.parent_config", "0", "manual-prune-50", "another training of sparsity-"),
-    "λ of another parent": (HALF, "config.lambda", 0.0012, "manual-prune-50", "channels, λ or budget"),
-    "budget of another": (HALF, "results.shrinkage_budget", 0.4, "manual-prune-50", "channels, λ or budget"),
+    "λ of another parent": (HALF, "config.lambda", 0.0012, "manual-prune-50", "network, λ or budget"),
+    "budget of another": (HALF, "results.shrinkage_budget", 0.4, "manual-prune-50", "network, λ or budget"),
     "accuracy of another parent": (HALF, "results.validation.parent", 0.95, "manual-prune-50", "before pruning 95.00%"),
     "one channel more": (HALF, "plan.kept.features.conv1", lambda k: sorted({*k, 1}), "manual-prune-50", "687 of 1376"),
     "descending": (HALF, "plan.kept.features.conv2", lambda k: k[::-1], "manual-prune-50", "not ascending"),
@@ -121,12 +121,12 @@ FORGERIES = {
     "ratio": (NINETY, "config.ratio", 0.5, "manual-prune-50", "1238 of 1376 channels are pruned; 50% are 688"),
     "achieved": (HALF, "results.achieved_ratio", 0.51, "manual-prune-50", "the plan removes 50.0000%"),
     "guarded": (NINETY, "plan.guarded", ["features.conv1"], "manual-prune-90", "said to be guarded, but keeps 7"),
-    "thin channels": (HALF, "channels.0", 20, "manual-prune-50", "not those that the plan keeps"),
-    "poolings": (HALF, "channels", lambda c: [*c[:1], *c[2:3], "M", *c[3:]], "manual-prune-50", "that the plan keeps"),
+    "thin channels": (HALF, "network.widths.0", 20, "manual-prune-50", "not the one that the plan keeps"),
+    "poolings": (HALF, "network.blocks", [2, 1, 1, 2, 2], "manual-prune-50", "not the one that the plan keeps"),
     "channels revived": (
         NINETY, "plan.kept.features.conv1", lambda k: [1, *k[1:]], "manual-prune-90", "1 channels of 'features.conv1'",
     ),
-    "parameters": (HALF, "results.parameters", 542355, "manual-prune-50", "its channels give 542,356"),
+    "parameters": (HALF, "results.parameters", 542355, "manual-prune-50", "its network gives 542,356"),
     "MACs": (HALF, "results.macs", 1, "manual-prune-50", "and 9,913,696"),
     "latency": (HALF, "results.latency_ms.median", 0.1, "manual-prune-50", "not between its quartiles"),
     "treatment": (HALF, "results.validation.folded", 0.9999, "manual-report-prune-50", "folded: 0.9999 is no count"),
@@ -141,7 +141,7 @@ FORGERIES = {
     "another plan": (
         "fine-tuning-50-rate0.01", "plan.kept.features.conv1", lambda k: [1, *k[1:]], TUNING, f"not those of {HALF}",
     ),
-    "another network": ("from-scratch-90", "channels.0", 8, TUNING, f"not those of {NINETY}"),
+    "another network": ("from-scratch-90", "network.widths.0", 8, TUNING, f"not those of {NINETY}"),
     "unknown parent": ("from-scratch-90", "config.parent", "x", TUNING, "made from 'x', which is not among"),
     "another start weights": ("fine-tuning-90-rate0.1", "config.start", "x", TUNING, "from different weights"),
     "penalty while tuning": ("fine-tuning-90-rate0.1", "results.shrinkage_budget", 1.0, TUNING, "shrinkage budget 1"),
@@ -151,7 +151,7 @@ FORGERIES = {
     ),
     "row's parameters": ("summary", "results.rows.0.parameters", 1, TUNING, "summary, baseline 0%: 1 parameters"),
     "row's MACs": ("summary", "results.rows.8.macs", 1, TUNING, "and 864,138"),
-    "row's channels": ("summary", "results.rows.1.channels.0", 31, TUNING, "not those of sparsity-lambda0.005"),
+    "row's channels": ("summary", "results.rows.1.network.widths.0", 31, TUNING, "not that of sparsity-lambda0.005"),
     "row's accuracy": ("summary", "results.rows.5.accuracy", 0.3, TUNING, "summary, pruned 90%: test accuracy 30.0%"),
     "row slightly off": ("summary", "results.rows.2.accuracy", 0.995, TUNING, f"{HALF} has 98.4%"),
     "tuned row too good": ("summary", "results.rows.8.accuracy", 0.8, TUNING, "from-scratch-90 has 92.5%") ,
@@ -194,8 +194,15 @@ HOSTILE = {
     "no history": changed(["sparsity-lambda0", "history"], [])["sparsity-lambda0"],
     "odd key": HONEST["sparsity-lambda0"] | {"\ud800" * 5000: 1},
     "bool for a number": changed(["sparsity-lambda0", "config", "recipe", "batch"], True)["sparsity-lambda0"],
-    "wide": changed(["sparsity-lambda0", "channels"], [10**9] * 10)["sparsity-lambda0"],
-    "halved too often": changed(["sparsity-lambda0", "channels"], [8] + ["M"] * 6)["sparsity-lambda0"],
+    "unknown family": changed(["sparsity-lambda0", "network", "family"], "magic")["sparsity-lambda0"],
+    "too few widths": changed(["sparsity-lambda0", "network", "widths"], lambda w: w[1:])["sparsity-lambda0"],
+    "a width of 0": changed(["sparsity-lambda0", "config", "network", "widths", 0], 0)["sparsity-lambda0"],
+    "the old format": changed(["sparsity-lambda0", "format"], 1)["sparsity-lambda0"],
+    "a newer format": changed(["sparsity-lambda0", "format"], 3)["sparsity-lambda0"],
+    "a float for a count": changed(["sparsity-lambda0", "config", "recipe", "epochs"], 8.0)["sparsity-lambda0"],
+    "millions of values": b'{"kind": "sparsity", "snapshots": [' + b"0," * 10**6 + b"0]}",
+    "wide": changed(["sparsity-lambda0", "network", "widths"], [10**9] * 8)["sparsity-lambda0"],
+    "halved too often": changed(["sparsity-lambda0", "network", "blocks"], [1] * 8)["sparsity-lambda0"],
     "many unknown keys": dict.fromkeys(map(str, range(100_000)), 0) | {"kind": "summary"},
     "layer with a long name": changed([HALF, "plan", "kept"], {"x" * 10**5: "y"})[HALF],
 }

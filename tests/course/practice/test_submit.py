@@ -58,7 +58,7 @@ class Desk:
             self.write(name)
         for run in RUNS:
             (self.runs / run).mkdir(parents=True)
-            shutil.copy(settings.REFERENCE / "quick-shapes-seed0" / run / "record.json", self.runs / run)
+            shutil.copy(settings.REFERENCE / "quick-shapes-seed0" / LAB.name / run / "record.json", self.runs / run)
         (self.runs / "report.pdf").write_bytes(b"%PDF-1.7 tiny")
         os.utime(self.runs / "report.pdf", (0, 0))  # the notebooks were saved after they had made it
 
@@ -470,7 +470,7 @@ def test_what_is_not_written_and_what_does_not_fit_together_is_noted(desk):
     record = desk.runs / "sparsity-lambda0.005" / "record.json"
     record.parent.mkdir()
     content = json.loads(
-        (settings.REFERENCE / "quick-shapes-seed0" / "sparsity-lambda0.005" / "record.json").read_text()
+        (settings.REFERENCE / "quick-shapes-seed0" / LAB.name / "sparsity-lambda0.005" / "record.json").read_text()
     )
     content["config"]["seed"] = 5
     record.write_text(json.dumps(content))

@@ -1,0 +1,248 @@
+"""Fit a network. One loop serves every notebook, on a GPU or a CPU."""
+
+import copy
+import hashlib
+import math
+import time
+from collections.abc import Callable, Generator
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from labkit import models, records
+from labkit.data import Dataset, augmented_batches
+from labkit.hardware import fast_dtype, keep_freed_memory, mixed_precision, recorded, side_by_side
+from labkit.records import Record
+from labkit.settings import LabError, Recipe
+from labkit.training import checkpoint
+from labkit.training.checkpoint import momenta
+from labkit.training.convolution import fast_convolutions
+from labkit.training.evaluation import accuracy
+from labkit.training.schedule import learning_rates, shrinkage_budget, steps_per_epoch
+
+SAVE_EVERY = 5.0  # seconds; on a GPU an epoch can be shorter than it takes to save it
+SNAPSHOTS = 10  # how often a run keeps its scaling factors, besides at its start
+PROBE = (-2.0, -0.5, 0.0, 0.5, 2.0)  # a penalty's gradient here tells runs of different penalties apart
+
+PenaltyGradient = Callable[[Tensor, float], Tensor]
+"""γ of all layers, float32 (channels,), and λ -> what is added to γ's gradient, same shape."""
+
+
+def fit(model: nn.Module, data: Dataset, recipe: Recipe, **options) -> Record:
+    """Train a copy of ``model`` on ``data`` to the end; ``steps`` says how, with which options."""
+    return side_by_side([steps(model, data, recipe, **options)])[0]
+
+
+def steps(
+    model: nn.Module,
+    data: Dataset,
+    recipe: Recipe,
+    *,
+    folder: Path,
+    kind: str,
+    lam: float = 0.0,
+    penalty_gradient: PenaltyGradient | None = None,
+    seed: int = 0,
+    plan: dict | None = None,
+    parent: str | None = None,
+    watch: Callable[[list[dict], int], None] | None = None,
+    save_every: float = SAVE_EVERY,
+) -> Generator[None, None, Record]:
+    """Train a copy of ``model`` on ``data`` and keep the run in ``folder``: a generator that stops
+    after every step and returns the run, so that several trainings can take turns
+    (``hardware.side_by_side``); ``fit`` runs one to its end.
+
+    With λ > 0, ``penalty_gradient(γ, λ)`` is added to the gradient of all scaling factors after
+    each backward pass (Network Slimming, equation 1); it has to be a function of γ and λ only. The run is
+    made once (``records.run_once``): a finished one of the same configuration is returned as it is, a
+    broken-off one continues after its last saved epoch (a save at an epoch's end, ``save_every`` seconds
+    after the last) and, on one CPU, ends bit-equal to an uninterrupted one. ``watch(history, epochs)`` is
+    called after every epoch.
+
+    Raises ``LabError`` for λ < 0, a missing or unusable penalty, or a loss or weight that is no longer finite.
+    """
+    if not 0 <= lam < math.inf:
+        raise LabError(f"λ is {lam}: give 0 (no penalty) or a positive number such as 1e-4.")
+    if lam and penalty_gradient is None:
+        raise LabError(f"λ is {lam:g} but no penalty_gradient was given: pass the function that computes it.")
+    learning_rates(recipe, len(data.train))  # refuses what cannot be trained before anything is written
+    config = {
+        "kind": kind,
+        "parent": parent,
+        "recipe": asdict(recipe),
+        "ratio": plan["requested"] if plan else 0.0,
+        "lambda": lam,
+        "penalty_probe": _probe(penalty_gradient, lam) if lam else None,
+        "seed": seed,
+        "precision": str(fast_dtype(data.train.labels.device)).removeprefix("torch."),
+        "network": model.specification.to_dict(),
+        "start": fingerprint(model),
+        "data": data.describe(),
+    }
+
+    def train():
+        training = _Training(model, data, recipe, config, penalty_gradient)
+        return training.to_the_end(Path(folder), plan, watch, save_every)
+
+    return records.in_turns(folder, config, train, files=(records.WEIGHTS,))
+
+
+class _Training:
+    """A training under way: the network, what changes with it, and how far it is."""
+
+    def __init__(self, model, data: Dataset, recipe: Recipe, config: dict, penalty_gradient):
+        keep_freed_memory()
+        self.data, self.recipe, self.config = data, recipe, config
+        device = data.train.labels.device
+        self.model = copy.deepcopy(model).to(device, memory_format=torch.channels_last)
+        self.gammas = [norm.weight for norm in models.norms(self.model).values()]
+        self.rates = learning_rates(recipe, len(data.train))
+        self.optimizer, self.scaler = optimizer_of(self.model, recipe)
+        self.history, self.seconds, self.snapshots = [], [], {0: _flat(self.gammas)}
+        self.totals = torch.zeros(2, device=device)  # an epoch's loss and right answers, added up without waiting
+
+        def step(x: Tensor, y: Tensor) -> None:
+            penalty = (penalty_gradient, config["lambda"]) if config["lambda"] else None
+            loss, logits = train_step(self.model, x, y, self.optimizer, self.scaler, self.gammas, penalty)
+            self.totals.add_(torch.stack([loss * len(y), (logits.argmax(1) == y).sum()]))
+
+        # Recording with float16's loss scale has not been tried.
+        state = [self.totals, *self.model.state_dict().values(), *momenta(self.model, self.optimizer).values()]
+        self.step = step if self.scaler.is_enabled() else recorded(step, state)
+
+    def to_the_end(self, folder: Path, plan: dict | None, watch, save_every: float) -> Generator[None, None, Record]:
+        path, epochs = folder / records.CHECKPOINT, self.recipe.epochs
+        if path.exists():
+            self.history, self.seconds, self.snapshots = checkpoint.restore(
+                path, self.model, self.optimizer, self.scaler
+            )
+        kept_epochs = {round(epoch) for epoch in np.linspace(0, epochs, min(SNAPSHOTS, epochs) + 1)}
+        saved = time.perf_counter()
+        with fast_convolutions(self.model):
+            for number in range(len(self.history) + 1, epochs + 1):
+                yield from self.epoch(number)
+                if number in kept_epochs:
+                    self.snapshots[number] = _flat(self.gammas)
+                if time.perf_counter() - saved >= save_every:
+                    progress = {"config": self.config, "history": self.history, "seconds": self.seconds}
+                    checkpoint.write(path, self.model, self.optimizer, self.scaler, self.snapshots, **progress)
+                    saved = time.perf_counter()
+                if watch:
+                    watch(self.history, epochs)
+        record = self.record(plan).with_folder(folder)
+        gammas = torch.stack([self.snapshots[epoch] for epoch in sorted(self.snapshots)])
+        records.save(record, self.model.state_dict(), gammas)
+        path.unlink(missing_ok=True)
+        return record
+
+    def epoch(self, number: int) -> Generator[None, None, None]:
+        """One epoch, a step at a time; its seconds are those of its own turns."""
+        images, per_epoch = len(self.data.train), steps_per_epoch(len(self.data.train), self.recipe.batch)
+        spent, started = 0.0, time.perf_counter()
+        self.model.train()
+        self.totals.zero_()
+        shuffled = augmented_batches(
+            self.data.train, self.recipe.batch, seed=1_000_003 * self.config["seed"] + number
+        )
+        for (x, y), rate in zip(shuffled, self.rates[(number - 1) * per_epoch :]):
+            self.optimizer.param_groups[0]["lr"].fill_(rate)
+            self.step(x, y)
+            spent += time.perf_counter() - started
+            yield
+            started = time.perf_counter()
+        loss, right = (self.totals / images).tolist()
+        if not (math.isfinite(loss) and all(value.isfinite().all() for value in self.model.state_dict().values())):
+            raise LabError(
+                f"The training diverged; the loss is {loss} in epoch {number} (λ = {self.config['lambda']:g}, "
+                f"learning rate {self.recipe.learning_rate:g}): lower one of them and run again."
+            )
+        self.history.append(
+            {
+                "epoch": number,
+                "loss": loss,
+                "train_accuracy": right,
+                "validation_accuracy": accuracy(self.model.eval(), self.data.validation),
+                "learning_rate": self.rates[number * per_epoch - 1],
+                "gamma_l1": float(_flat(self.gammas).abs().sum()),
+            }
+        )
+        self.seconds.append(spent + time.perf_counter() - started)
+
+    def record(self, plan: dict | None) -> Record:
+        budget = shrinkage_budget(self.config["lambda"], self.rates, self.recipe.momentum)
+        return Record(
+            kind=self.config["kind"],
+            config=self.config,
+            network=self.config["network"],
+            history=self.history,
+            snapshots=sorted(self.snapshots),
+            results={
+                "shrinkage_budget": budget,
+                "validation_accuracy": self.history[-1]["validation_accuracy"],
+                "seconds": sum(self.seconds),
+            },
+            plan=plan,
+        )
+
+
+def train_step(
+    model, x, y, optimizer, scaler, gammas: list[Tensor] = (), penalty: tuple[PenaltyGradient, float] | None = None
+) -> tuple[Tensor, Tensor]:
+    """One step on a batch: forward and backward in the device's fast precision; the ``penalty``'s gradient,
+    a function and its λ, added to that of ``gammas`` in float32; the update. Returns the loss, detached,
+    and the logits (N, classes)."""
+    with mixed_precision(x.device):
+        logits = model(x)
+        loss = F.cross_entropy(logits, y)
+    optimizer.zero_grad()
+    scaler.scale(loss).backward()
+    if penalty:
+        scaler.unscale_(optimizer)
+        add_penalty_gradient(gammas, *penalty)
+    scaler.step(optimizer)
+    scaler.update()
+    return loss.detach(), logits
+
+
+def optimizer_of(model: nn.Module, recipe: Recipe) -> tuple[torch.optim.SGD, torch.amp.GradScaler]:
+    """SGD by the recipe, and the loss scaling that float16 needs (off for other precisions). Learning
+    rate and momenta are tensors from the start, so that a recorded step reads and changes them in place."""
+    device = next(model.parameters()).device
+    rate = torch.tensor(recipe.learning_rate, device=device)
+    optimizer = torch.optim.SGD(model.parameters(), rate, recipe.momentum, weight_decay=recipe.weight_decay, fused=True)
+    for parameter in model.parameters():
+        optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return optimizer, torch.amp.GradScaler(device.type, enabled=fast_dtype(device) == torch.float16)
+
+
+def _probe(penalty_gradient: PenaltyGradient, lam: float) -> list[float]:
+    """The penalty's gradient at ``PROBE``. Raises ``LabError`` if it is no finite number per channel."""
+    gradient = penalty_gradient(torch.tensor(PROBE), lam)
+    if not isinstance(gradient, Tensor) or gradient.shape != (len(PROBE),) or not gradient.isfinite().all():
+        raise LabError(
+            f"penalty_gradient gave {gradient} for γ = {list(PROBE)} and λ = {lam:g}: "
+            "return a tensor with one finite number for each γ, also where γ is 0."
+        )
+    return gradient.tolist()
+
+
+def add_penalty_gradient(gammas: list[nn.Parameter], penalty_gradient: PenaltyGradient, lam: float) -> None:
+    """Add the penalty's gradient to ``γ.grad`` of all layers, in one call of the student's function."""
+    extra = penalty_gradient(torch.cat([gamma.detach() for gamma in gammas]), lam)
+    torch._foreach_add_([gamma.grad for gamma in gammas], list(extra.split([len(g) for g in gammas])))
+
+
+def _flat(gammas: list[Tensor]) -> Tensor:
+    return torch.cat([gamma.detach() for gamma in gammas]).cpu()
+
+
+def fingerprint(model: nn.Module) -> str:
+    """sha256 over the network's weights and statistics."""
+    digest = hashlib.sha256()
+    for tensor in model.state_dict().values():
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
