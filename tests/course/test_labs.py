@@ -94,14 +94,15 @@ class Copy:
         found = (path for path in self.folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
         return {path.relative_to(self.folder).as_posix(): path.read_bytes() for path in found}
 
-    def labkit(self, *words, where: Path | None = None, **environment) -> str:
-        """What ``labkit`` prints, run with the copy (or the edition) in ``where``."""
+    def labkit(self, *commands: list[str], where: Path | None = None, first: str = "") -> str:
+        """What ``labkit`` prints, run in one process with the copy (or the edition) in ``where``."""
         where = where or self.folder
         own = {"PYTHONPATH": str(where), "LABKIT_RUNS": str(self.folder / "runs"), "PYTHONDONTWRITEBYTECODE": "1"}
+        code = f"{first}\nfrom labkit import cli\nfor words in {commands!r}: assert cli.main(words) == 0, words"
         done = subprocess.run(
-            [sys.executable, *words], cwd=where, env=os.environ | own | environment, capture_output=True, text=True
+            [sys.executable, "-c", code], cwd=where, env=os.environ | own, capture_output=True, text=True
         )
-        assert done.returncode == 0, done.stderr[-3000:]
+        assert done.returncode == 0, done.stdout + done.stderr[-3000:]
         return done.stdout
 
 
@@ -116,8 +117,8 @@ def copy(tmp_path_factory):
     table.write_text(text[: end + 1] + ENTRY + text[end + 1 :], encoding="utf-8")
     (table.parent / "blanks/lab9.py").write_text(BLANKS, encoding="utf-8")
     nbformat.write(notebook(), copy.folder / f"notebooks/{NOTEBOOK}.ipynb")
-    copy.labkit("-m", "labkit.course.answers")
-    copy.labkit("-m", "labkit", "release", "--lab", "9", "--out", str(copy.folder / "edition9"))
+    commands = [["release", "--lab", str(n), "--out", str(copy.folder / f"edition{n}")] for n in (9, 1)]
+    copy.labkit(*commands, first="import runpy\nrunpy.run_module('labkit.course.answers', run_name='__main__')")
     return copy
 
 
@@ -142,13 +143,15 @@ def hand_in(copy: Copy, edition: Path, lab: labs.Lab, export: str) -> str:
         report.write_bytes(b"%PDF-1.7 a report")
         os.utime(report, (0, 0))
     words = ["submit", STUDENT, "--lab", str(lab.number), "--out", str(copy.folder / export)]
-    return copy.labkit("-m", "labkit", *words, where=edition, LABKIT_PROFILE="quick", LABKIT_DATA="", LABKIT_SEED="")
+    return copy.labkit(words, where=edition, first=TRY if lab.number == 9 else "")
+
+
+TRY = "from labkit.course import check; check('doubling', lambda number: number ** 2)"
 
 
 @pytest.fixture(scope="module")
 def handed_in(copy):
-    """Lab 9 handed in by a student with its edition, and lab 1 with its own; what ``submit`` printed."""
-    copy.labkit("-m", "labkit", "release", "--out", str(copy.folder / "edition1"))
+    """Lab 9 handed in by a student with its edition, and lab 1 with its own; what was printed."""
     lab9 = labs.Lab(9, "", "", (NOTEBOOK,), 7)
     return {
         9: hand_in(copy, copy.folder / "edition9", lab9, "export9"),
@@ -160,7 +163,7 @@ def test_a_new_lab_edits_no_file_but_the_table(copy):
     after = copy.files()
     assert {name for name in copy.before if after[name] != copy.before[name]} == {"labkit/course/labs.py"}
     new = {"labkit/course/blanks/lab9.py", "labkit/course/practice/visible/lab9.json", f"notebooks/{NOTEBOOK}.ipynb"}
-    assert {name for name in after if name not in copy.before and "edition9" not in name} == new
+    assert {name for name in after if name not in copy.before and not name.startswith("edition")} == new
 
 
 def test_an_edition_has_its_own_labs_notebooks_and_examples(copy, handed_in):
@@ -177,8 +180,7 @@ def test_an_edition_has_its_own_labs_notebooks_and_examples(copy, handed_in):
 
 
 def test_the_check_finds_its_blank_in_any_lab(copy, handed_in):
-    tried = "from labkit.course import check; check('doubling', lambda number: number ** 2)"
-    assert "Squared, not doubled." in copy.labkit("-c", tried, where=copy.folder / "edition9")
+    assert "✗ Blank 1: Squared, not doubled." in handed_in[9]
 
 
 def test_both_labs_are_handed_in_each_for_itself(copy, handed_in):
@@ -188,10 +190,14 @@ def test_both_labs_are_handed_in_each_for_itself(copy, handed_in):
 
 @pytest.fixture(scope="module")
 def course(copy, handed_in):
-    for number in (9, 1):
-        words = ["collect", str(copy.folder / f"export{number}"), "--course", str(copy.folder / "class")]
-        copy.labkit("-m", "labkit", *words, "--lab", str(number))
-    return copy.folder / "class"
+    course, odd = copy.folder / "class", copy.folder / "odd"
+    copy.labkit(
+        *(
+            ["collect", str(copy.folder / export), "--lab", number, "--course", str(folder)]
+            for export, number, folder in (("export9", "9", course), ("export1", "1", course), ("export9", "1", odd))
+        )
+    )
+    return course
 
 
 def test_each_lab_is_collected_for_itself(course):
@@ -202,20 +208,19 @@ def test_each_lab_is_collected_for_itself(course):
         assert content["notes"] == [] and len(content["blanks"]) == {9: 1, 1: 7}[number]
 
 
-def test_the_archive_of_another_lab_is_noticed(copy, course, tmp_path):
-    copy.labkit("-m", "labkit", "collect", str(copy.folder / "export9"), "--course", str(tmp_path))
-    notes = (tmp_path / "collected/lab1/notes.md").read_text(encoding="utf-8")
+def test_the_archive_of_another_lab_is_noticed(copy, course):
+    notes = (copy.folder / "odd/collected/lab1/notes.md").read_text(encoding="utf-8")
     assert "Its receipt is of lab `9`, not of lab 1." in notes and "05_report is missing." in notes
 
 
 @needs.bubblewrap
 @needs.nbgrader
 def test_each_lab_is_graded_and_exported_for_itself(copy, course):
+    of_lab = [["--course", str(course), "--lab", number] for number in ("9", "1")]
+    copy.labkit(*([command, *options] for options in of_lab for command in ("grade", "export", "feedback")))
     for number, points, of in ((9, 2, 7), (1, 35, 100)):
-        for command in ("grade", "export", "feedback"):
-            copy.labkit("-m", "labkit", command, "--course", str(course), "--lab", str(number))
         result = json.loads((course / "graded" / f"lab{number}" / f"{STUDENT}.json").read_text(encoding="utf-8"))
-        assert result["points"] == points == result["of"] and (result["findings"] == []) == (number == 9)
+        assert result["points"] == result["of"] == points and (result["findings"] == []) == (number == 9)
         header, row = (course / f"grades_lab{number}.csv").read_text(encoding="utf-8-sig").splitlines()
         found = dict(zip(header.split(","), row.split(",")))
         assert (found["code"], found["max"], found["total"]) == (str(points), str(of), "")
