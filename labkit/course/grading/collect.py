@@ -62,9 +62,6 @@ def collect(export: Path, course: Path, edition: Edition, lab: Lab) -> list[dict
     return submissions
 
 
-# One hand-in
-
-
 def read(upload: Upload, edition: Edition, lab: Lab) -> Handin:
     """Everything an upload holds, and whose it is. What cannot be read is refused, not raised."""
     members, notes, refused, digest, budget = [], [], None, hashlib.sha256(), archives.Budget()
@@ -173,9 +170,6 @@ def latest(handins: list[Handin]) -> tuple[Handin, list[str]]:
     if len(owners := {handin.upload.owner for handin in handins} - {""}) > 1:
         notes.append(f"They were uploaded by different people: {listed(sorted(owners))}.")
     return chosen, notes
-
-
-# What is written
 
 
 def submitted(handin: Handin, notes: list[str], released: dict, lab: Lab) -> tuple[dict, dict[str, bytes]]:

@@ -34,12 +34,8 @@ def _is_network(value) -> bool:
         return False
 
 
-def _is_integer(checker, value) -> bool:
-    """JSON Schema calls 8.0 an integer; range() does not."""
-    return type(value) is int
-
-
-STRICT = Draft202012Validator.TYPE_CHECKER.redefine("integer", _is_integer)
+# JSON Schema calls 8.0 an integer; range() does not.
+STRICT = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda checker, value: type(value) is int)
 Validator = extend(Draft202012Validator, type_checker=STRICT)
 
 

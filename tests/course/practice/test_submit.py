@@ -415,7 +415,9 @@ def test_a_blank_that_never_ends_is_given_up(desk):
 
 
 def test_what_could_not_be_tried_is_said(desk, monkeypatch):
-    monkeypatch.setattr(submit, "visible_points", lambda materials, cells: (dict.fromkeys(check.visible()), ["it broke."]))
+    monkeypatch.setattr(
+        submit, "visible_points", lambda materials, cells: (dict.fromkeys(check.visible()), ["it broke."])
+    )
     text = str(desk.submit())
     assert "Note: it broke." in text and "Blank 1  could not be tried" in text and "together 0 of 35" in text
 
