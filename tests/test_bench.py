@@ -9,8 +9,8 @@ import torch
 from torch.autograd import DeviceType
 
 from labkit import cli
-from labkit.tools import bench, plain_loop
 from labkit.settings import PROFILES, Recipe
+from labkit.tools import bench, plain_loop
 
 CPU = torch.device("cpu")
 

@@ -7,9 +7,9 @@ import pytest
 
 from labkit import cli, records, settings, training
 from labkit.methods.slimming import experiments as studies
-from labkit.tools import run as regenerate
 from labkit.models import VGGNet
 from labkit.settings import Recipe
+from labkit.tools import run as regenerate
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from labkit import data
-from labkit.data import shapes
-from labkit.data import Images, augmented_batches, batches, load, minicifar, normalise
+from labkit.data import Images, augmented_batches, batches, load, minicifar, normalise, shapes
 from labkit.models import VGGNet
 from labkit.settings import Recipe
 from labkit.training import fit

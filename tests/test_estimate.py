@@ -4,8 +4,8 @@ import pytest
 
 from labkit import measure, models, records, settings
 from labkit.methods.slimming import tables
-from labkit.tools import doctor, estimate
 from labkit.settings import PROFILES, REPOSITORY
+from labkit.tools import doctor, estimate
 
 SIZES = estimate.Sizes(train=1000, validation=300, test=500)
 

@@ -10,10 +10,11 @@ import torch
 from matplotlib.image import imread
 
 from labkit import measure, models, records
-from labkit.methods.slimming import tables, tasks as gallery
-from labkit.view import plots
+from labkit.methods.slimming import tables
+from labkit.methods.slimming import tasks as gallery
 from labkit.pruning import ChannelPlan
 from labkit.settings import PROFILES, REFERENCE, REPOSITORY
+from labkit.view import plots
 
 _spec = importlib.util.spec_from_file_location("make_reference", REPOSITORY / "data" / "make_reference.py")
 make_reference = importlib.util.module_from_spec(_spec)

@@ -4,10 +4,10 @@ import ipywidgets
 import torch
 
 from labkit import measure
-from labkit.view import widgets
 from labkit.models import VGGNet, prunable, with_widths
 from labkit.pruning import global_plan
 from labkit.records import Record
+from labkit.view import widgets
 
 
 class Run(Record):

@@ -7,8 +7,7 @@ import signal
 import torch
 
 from labkit import records
-from labkit.data import shapes
-from labkit.data import Dataset, Images
+from labkit.data import Dataset, Images, shapes
 from labkit.models import VGGNet
 from labkit.settings import LabError, Recipe
 from labkit.training import fit

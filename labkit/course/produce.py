@@ -11,7 +11,9 @@ from labkit.tools.run import run_notebooks
 
 
 def add_commands(commands) -> None:
-    run = commands.add_parser("run", help="execute a lab's notebooks; keep executed copies, figures and a results table")
+    run = commands.add_parser(
+        "run", help="execute a lab's notebooks; keep executed copies, figures and a results table"
+    )
     run.add_argument("--lab", type=int, default=1, help="the lab's number (default: 1)")
     run.add_argument("--profile", help="quick, half or full (default: quick)")
     run.add_argument("--data", help="shapes, cifar10, cifar100, minicifar or folder:PATH (default: the profile's)")
@@ -30,5 +32,7 @@ def run_lab(options) -> None:
     given = {f"LABKIT_{name}": str(value) for name, value in given.items() if value is not None}
     sources = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
     if not sources:
-        raise LabError(f"There are no notebooks in {REPOSITORY}: run labkit from a clone of the course (pip install -e .).")
+        raise LabError(
+            f"There are no notebooks in {REPOSITORY}: run labkit from a clone of the course (pip install -e .)."
+        )
     run_notebooks(sources, settings.current({**os.environ, **given}, options.lab))

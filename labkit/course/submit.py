@@ -17,9 +17,9 @@ from pathlib import Path
 
 import labkit
 from labkit import models, records, settings
-from labkit.methods.slimming import experiments as studies
 from labkit.course import edition, practice, probe
 from labkit.course.judge import Verdict, judge
+from labkit.methods.slimming import experiments as studies
 from labkit.settings import LabError
 
 NOTEBOOKS = ("01_sparsity_training", "02_scaling_factors", "03_channel_pruning", "04_fine_tuning", "05_report")

@@ -11,13 +11,13 @@ from functools import partial
 import nbformat
 import pytest
 import torch
+from labkit.regenerate import NOTEBOOKS, execute
 from test_resume import Stopped, assert_same_run, stop_after
 from workers import slimming, tiny_dataset
 
 from labkit import estimate, hardware, records, training
 from labkit.data import augmented_batches
 from labkit.models import VGGNet
-from labkit.regenerate import NOTEBOOKS, execute
 from labkit.settings import PROFILES, Recipe
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that torch can use")
