@@ -10,7 +10,7 @@ from labkit.settings import LabError
 GROUPS = (
     "labkit.tools.doctor",
     "labkit.tools.migrate",
-    "labkit.course.submit",
+    "labkit.course.practice.submit",
     "labkit.course.produce",
     "labkit.course.staff",
 )

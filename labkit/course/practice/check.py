@@ -1,6 +1,6 @@
 """What stands under each blank: ``check``, and ``ready`` for the cells that use it later.
 
-Offline, from ``visible.json``: arguments and expected values, no code. Your own function runs in
+Offline, from ``visible/``: arguments and expected values, no code. Your own function runs in
 your own kernel; nothing here counts as a grade.
 """
 
@@ -11,17 +11,20 @@ from pathlib import Path
 import numpy as np
 from matplotlib.patches import Rectangle
 
-from labkit.course import probe
-from labkit.course.judge import EMPTY, Example, Verdict, compare, judge
+from labkit.course.practice import probe
+from labkit.course.practice.judge import EMPTY, Example, Verdict, compare, judge
 from labkit.settings import LabError
 
+VISIBLE = Path(__file__).with_name("visible")
 WORDS = {"values": "value", "form": "type and shape"}
 
 
 @cache
-def visible() -> dict[str, dict]:
-    """The material of every blank for the visible seed."""
-    return json.loads(Path(__file__).with_name("visible.json").read_text(encoding="utf-8"))
+def visible(lab: str = "*") -> dict[str, dict]:
+    """The material of every blank for the visible seed, by the blank's name: of one lab, such as ``lab1``,
+    or of all that are here."""
+    files = sorted(VISIBLE.glob(f"{lab}.json"))
+    return {name: material for file in files for name, material in json.loads(file.read_text(encoding="utf-8")).items()}
 
 
 def verdict(name: str, functions: dict) -> Verdict:
@@ -86,8 +89,8 @@ def text(found: Verdict) -> str:
 
 
 def example_text(example: Example) -> str:
-    told = zip(example.parameters, example.arguments)
-    call = ", ".join(f"{name}={_short(argument, example.expected)}" for name, argument in told)
+    given = zip(example.parameters, example.arguments)
+    call = ", ".join(f"{name}={_short(argument, example.expected)}" for name, argument in given)
     lines = [f"    {example.function}({call})"]
     if "raised" in example.got:
         return "\n".join([*lines, f"    {example.got.get('message', '')}".rstrip()])
@@ -99,13 +102,13 @@ def example_text(example: Example) -> str:
     return "\n".join(lines)
 
 
-def _short(value, told=()) -> str:
-    """Plain data as a student would write it; of a layer, the tensors that are ``told`` of."""
+def _short(value, tensors=()) -> str:
+    """Plain data as a student would write it; of a layer, these ``tensors``."""
     if isinstance(value, dict):
         (kind, content), *_ = value.items()
         if not isinstance(content, dict):
             return f"tensor({_short(content)})"
-        return f"{kind}({', '.join(f'{k}={_short(v)}' for k, v in content.items() if k in told)})"
+        return f"{kind}({', '.join(f'{k}={_short(v)}' for k, v in content.items() if k in tensors)})"
     if isinstance(value, list):
         return f"[{', '.join(map(_short, value[:12]))}{', …' if len(value) > 12 else ''}]"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

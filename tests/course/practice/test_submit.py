@@ -6,14 +6,18 @@ import json
 import os
 import shutil
 import zipfile
+from pathlib import Path
 
 import pytest
 
+import labkit
 from labkit import cli, models, settings
-from labkit.course import answers, edition, practice, submit
+from labkit.course import answers, edition, labs
+from labkit.course.practice import check, saved, submit
 from labkit.course.release import released_notebooks
 from labkit.settings import LabError
 
+LAB = labs.named(1)
 STUDENT = "ab1234"
 MADE = datetime.datetime(2024, 5, 6, 7, 8, 9, tzinfo=datetime.timezone.utc)
 RUNS = ("sparsity-lambda0", "pruning-lambda0.005-50", "summary")
@@ -23,7 +27,7 @@ RUNS = ("sparsity-lambda0", "pruning-lambda0.005-50", "summary")
 def solved():
     """The five notebooks as a student with all blanks right would have saved them, as plain data."""
     notebooks = {}
-    for name, notebook in released_notebooks().items():
+    for name, notebook in released_notebooks(LAB).items():
         notebooks[name] = content = json.loads(json.dumps(notebook))
         for count, cell in enumerate((c for c in content["cells"] if c["cell_type"] == "code"), 1):
             cell["execution_count"] = count
@@ -48,13 +52,13 @@ class Desk:
     def __init__(self, folder, notebooks, monkeypatch):
         self.folder, self.notebooks, self.runs, self.out = folder, folder / "notebooks", folder / "runs", folder / "out"
         self.content, self.really_tried = notebooks, submit.visible_points
-        monkeypatch.setattr(submit, "visible_points", lambda cells: ({}, []))
+        monkeypatch.setattr(submit, "visible_points", lambda materials, cells: ({}, []))
         self.notebooks.mkdir()
         for name in notebooks:
             self.write(name)
         for run in RUNS:
             (self.runs / run).mkdir(parents=True)
-            shutil.copy(settings.REFERENCE / "quick-shapes-seed0" / run / "record.json", self.runs / run)
+            shutil.copy(settings.REFERENCE / "quick-shapes-seed0" / LAB.name / run / "record.json", self.runs / run)
         (self.runs / "report.pdf").write_bytes(b"%PDF-1.7 tiny")
         os.utime(self.runs / "report.pdf", (0, 0))  # the notebooks were saved after they had made it
 
@@ -68,7 +72,7 @@ class Desk:
         return [cell for cell in self.content[name]["cells"] if cell["cell_type"] == "code"]
 
     def submit(self, *extra, student=STUDENT):
-        return submit.submit(student, self.notebooks, self.runs, self.out, extra, made=MADE)
+        return submit.submit(student, LAB, self.notebooks, self.runs, self.out, extra, made=MADE)
 
     def extra(self, name, content=b"text"):
         path = self.folder / name
@@ -96,16 +100,17 @@ def test_the_archive_holds_what_was_saved_and_a_receipt_of_it(desk, monkeypatch)
     files = inside(receipt)
     said = json.loads(files.pop("receipt.json"))
     assert files == {
-        **{f"notebooks/{name}.ipynb": desk.path(name).read_bytes() for name in submit.NOTEBOOKS},
+        **{f"notebooks/{name}.ipynb": desk.path(name).read_bytes() for name in LAB.notebooks},
         "report.pdf": b"%PDF-1.7 tiny",
-        "labkit/models.py": open(models.__file__, "rb").read(),
+        **{f"labkit/models/{p.name}": p.read_bytes() for p in Path(models.__file__).parent.glob("*.py")},
         **{f"records/{run}/record.json": (desk.runs / run / "record.json").read_bytes() for run in RUNS},
         "extra/idea.txt": b"text",
     }
     assert said == {
         "student": STUDENT,
         "edition": "v7",
-        "labkit": "0.1.0",
+        "lab": 1,
+        "labkit": labkit.__version__,
         "made": "2024-05-06T07:08:09+00:00",
         "files": {path: hashlib.sha256(content).hexdigest() for path, content in files.items()},
     }
@@ -117,7 +122,7 @@ def test_the_archive_holds_what_was_saved_and_a_receipt_of_it(desk, monkeypatch)
 
 
 def test_the_notebooks_of_the_course_are_those_that_are_handed_in():
-    assert tuple(released_notebooks()) == submit.NOTEBOOKS
+    assert tuple(released_notebooks(LAB)) == LAB.notebooks
 
 
 def test_equal_content_gives_equal_bytes_and_other_content_others(desk):
@@ -198,7 +203,7 @@ def test_gaps_empty_cells_and_what_follows_the_hand_in_are_fine(desk):
     assert desk.submit().path.exists()
 
 
-@pytest.mark.parametrize("name", submit.NOTEBOOKS)
+@pytest.mark.parametrize("name", LAB.notebooks)
 def test_a_missing_notebook_is_refused(desk, refused, name):
     desk.path(name).unlink()
     with refused(f"{name}.ipynb is not in", desk.notebooks, "--notebooks"):
@@ -366,7 +371,7 @@ def test_a_hand_in_without_trainings_says_so(desk):
 
 
 def cells_of(desk):
-    return {name: submit.code_cells(desk.path(name).read_bytes(), desk.path(name)) for name in submit.NOTEBOOKS}
+    return {name: saved.code_cells(desk.path(name).read_bytes(), desk.path(name)) for name in LAB.notebooks}
 
 
 def test_the_receipt_shows_the_points_on_the_visible_examples(desk, monkeypatch):
@@ -395,20 +400,22 @@ def with_subgradient(desk, body):
 
 
 def test_a_blank_that_ends_the_check_costs_what_comes_after_it(desk):
-    verdicts, (trouble,) = desk.really_tried(with_subgradient(desk, "import os; os._exit(3)"))
+    verdicts, (trouble,) = desk.really_tried(check.visible("lab1"), with_subgradient(desk, "import os; os._exit(3)"))
     assert "ended early (status 3); the archive is complete" in trouble
     assert verdicts.pop("penalty").right
     assert set(verdicts.values()) == {None}
 
 
 def test_a_blank_that_never_ends_is_given_up(desk):
-    verdicts, (trouble,) = desk.really_tried(with_subgradient(desk, "while True: pass"), seconds=1)
+    verdicts, (trouble,) = desk.really_tried(
+        check.visible("lab1"), with_subgradient(desk, "while True: pass"), seconds=1
+    )
     assert "did not end within 1 seconds; the archive is complete" in trouble
     assert verdicts["subgradient"] is verdicts["linear-bias"] is None
 
 
 def test_what_could_not_be_tried_is_said(desk, monkeypatch):
-    monkeypatch.setattr(submit, "visible_points", lambda cells: (dict.fromkeys(practice.visible()), ["it broke."]))
+    monkeypatch.setattr(submit, "visible_points", lambda materials, cells: (dict.fromkeys(check.visible()), ["it broke."]))
     text = str(desk.submit())
     assert "Note: it broke." in text and "Blank 1  could not be tried" in text and "together 0 of 35" in text
 
@@ -463,14 +470,14 @@ def test_what_is_not_written_and_what_does_not_fit_together_is_noted(desk):
     record = desk.runs / "sparsity-lambda0.005" / "record.json"
     record.parent.mkdir()
     content = json.loads(
-        (settings.REFERENCE / "quick-shapes-seed0" / "sparsity-lambda0.005" / "record.json").read_text()
+        (settings.REFERENCE / "quick-shapes-seed0" / LAB.name / "sparsity-lambda0.005" / "record.json").read_text()
     )
     content["config"]["seed"] = 5
     record.write_text(json.dumps(content))
     notes = desk.submit().notes
     assert "02_scaling_factors.ipynb: 1 answer is not written yet." in notes
     assert "05_report.ipynb: 1 answer is not written yet." in notes
-    assert any("was made from another training" in note for note in notes)
+    assert any("was made from another run than sparsity-lambda0.005 as it is now" in note for note in notes)
 
 
 def test_hand_in_says_what_to_do_instead_of_raising(here, capsys):
@@ -486,8 +493,8 @@ def test_from_here_takes_folders_that_are_given(here):
     elsewhere = here.folder / "elsewhere"
     here.notebooks.rename(elsewhere)
     with pytest.raises(LabError, match="01_sparsity_training.ipynb is not in"):
-        submit.from_here(STUDENT)
-    receipt = submit.from_here(STUDENT, (here.extra("a.txt"),), elsewhere, here.folder / "post")
+        submit.from_here(STUDENT, LAB)
+    receipt = submit.from_here(STUDENT, LAB, (here.extra("a.txt"),), elsewhere, here.folder / "post")
     assert receipt.path.parent == (here.folder / "post").resolve() and "extra/a.txt" in receipt.files
 
 

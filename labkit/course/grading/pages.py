@@ -36,8 +36,8 @@ h2 { margin-top: 2.5rem }
 @dataclass(frozen=True)
 class Item:
     """What one graded cell stands at. ``cell`` is the answer; ``points`` is None while it is ungraded;
-    ``review``: it was graded by hand, and then the hand-in or its code points changed; ``said`` are the
-    sentences from grading the code, ``comment`` is the TA's."""
+    ``review``: it was graded by hand, and then the hand-in or its code points changed; ``sentences`` are
+    those from grading the code, ``comment`` is the TA's."""
 
     cell: str
     notebook: str
@@ -45,7 +45,7 @@ class Item:
     of: float
     points: float | None
     review: bool
-    said: str
+    sentences: str
     comment: str
 
 
@@ -137,9 +137,9 @@ def csv_row(student: str, marks: list[Item], refused: str | None) -> dict:
     given = [item.points for item in marks if item.points is not None]
     ungraded, review = len(marks) - len(given), sum(item.review for item in marks)
     code = [item.points for item in marks if item.cell.startswith("blank-")]
-    said = [f"Refused: {refused}"] if refused else []
-    said += [f"{item.title}: {item.said}" for item in marks if item.said]
-    said += [f"{item.title}: {item.comment}" for item in marks if item.comment]
+    comments = [f"Refused: {refused}"] if refused else []
+    comments += [f"{item.title}: {item.sentences}" for item in marks if item.sentences]
+    comments += [f"{item.title}: {item.comment}" for item in marks if item.comment]
     return {
         "Student ID": student,
         **{item.cell: item.points for item in marks if item.cell.startswith("blank-")},
@@ -149,7 +149,7 @@ def csv_row(student: str, marks: list[Item], refused: str | None) -> dict:
         "total": None if ungraded else sum(given),
         "max": sum(item.of for item in marks),
         "status": _status(ungraded, review, refused),
-        "comments": " | ".join(" ".join(line.split()) for line in said),
+        "comments": " | ".join(" ".join(line.split()) for line in comments),
     }
 
 
@@ -176,7 +176,7 @@ def feedback_page(student: str, opening: str, items: list[Item], notebooks: dict
     for item in items:
         standing = "not graded yet" if item.points is None else f"{item.points:g} of {item.of:g}"
         cells.append(v4.new_markdown_cell(f"## {item.title}: {standing}"))
-        cells += [v4.new_markdown_cell(verbatim(item.said))] if item.said else []
+        cells += [v4.new_markdown_cell(verbatim(item.sentences))] if item.sentences else []
         cells += [v4.new_markdown_cell(item.comment)] if item.comment else []
         answer = notebooks.get(item.notebook, v4.new_notebook()).cells
         cells += [copy.deepcopy(cell) for cell in answer if cell.id == item.cell]

@@ -67,7 +67,7 @@ def examine(probe, work: dict) -> dict:
 
 
 def in_a_child(work, seconds: float, memory: int) -> tuple[str, str]:
-    """Run ``work`` in a child process: how it ended, and what it said, as text that nobody has read yet."""
+    """Run ``work`` in a child process: how it ended, and its answer, as text that nobody has read yet."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:

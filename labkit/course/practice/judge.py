@@ -2,18 +2,17 @@
 
 A blank's *material* is data, made by ``labkit.course.answers`` for one seed:
 
-``{"name", "title", "points", "notebook", "credit": {pattern: points}, "functions": {function:
-{"parameters": [...], "watched": [...], "cases": [{"group", "arguments", "expected"}],
-"mistakes": [{"sentence", "says", "observed": [one for each case]}]}}}``
+``{"name", "title", "points", "notebook", "credit": [{"points", "function", "groups", "aspects"}],
+"functions": {function: {"parameters": [...], "watched": [...], "cases": [{"group", "arguments",
+"expected"}], "mistakes": [{"sentence", "says", "observed": [one for each case]}]}}}``
 
-A pattern such as ``"*/zero/values"`` (function / group of cases / aspect, shell wildcards) earns
-its points if every comparison that it covers is right. Nothing here runs a student's code.
+A row of ``credit`` earns its points if all comparisons that it covers are right: of its function, in its
+groups of cases, in its aspects of what was observed, where None covers all. Nothing here runs a student's code.
 """
 
 import builtins
 import math
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 RELATIVE, ABSOLUTE = 1e-4, 1e-6
 EMPTY = "NotImplementedError"
@@ -93,8 +92,8 @@ def same(declared: dict, got: dict, says: str = "") -> bool:
     message ``says`` (alternatives are separated by a bar)."""
     if "raised" in declared or "raised" in got:
         message = got.get("message")
-        told = isinstance(message, str) and any(words in message for words in says.split("|"))
-        return declared.get("raised") == got.get("raised") and (told or not says)
+        fits = isinstance(message, str) and any(words in message for words in says.split("|"))
+        return declared.get("raised") == got.get("raised") and (fits or not says)
     return declared.keys() == got.keys() and all(equal(declared[aspect], got[aspect]) for aspect in declared)
 
 
@@ -102,18 +101,18 @@ def judge(material: dict, observed: dict[str, list[dict]], private: bool = False
     """The verdict on a blank; ``observed`` holds one observation a case for each function. A ``private``
     one repeats nothing that the student's code chose, such as an exception's name or message: it could
     carry the hidden inputs to whoever reads the sentence."""
-    right: dict[str, bool] = {}
+    right: dict[tuple[str, str, str], bool] = {}  # by function, group and aspect
     for function, part in material["functions"].items():
         for case, got in zip(part["cases"], _complete(observed.get(function), part["cases"])):
             for aspect, well in compare(case["expected"], got).items():
-                key = f"{function}/{case['group']}/{aspect}"
+                key = function, case["group"], aspect
                 right[key] = right.get(key, True) and well
 
     earned, wrong = 0, set()
-    for pattern, points in material["credit"].items():
-        failed = [key for key, well in right.items() if fnmatchcase(key, pattern) and not well]
-        earned += 0 if failed else points
-        wrong.update(key.partition("/")[0] for key in failed)
+    for row in material["credit"]:
+        failed = [key for key, well in right.items() if not well and _covers(row, *key)]
+        earned += 0 if failed else row["points"]
+        wrong.update(function for function, _, _ in failed)
 
     faults, empty = [], 0
     for function, part in material["functions"].items():
@@ -124,6 +123,15 @@ def judge(material: dict, observed: dict[str, list[dict]], private: bool = False
             faults.append(Fault(_sentence(function, part, got, first, private), None if private else example))
             empty += first.get("raised") == EMPTY
     return Verdict(material["name"], earned, material["points"], tuple(faults), empty == len(material["functions"]))
+
+
+def _covers(row: dict, function: str, group: str, aspect: str) -> bool:
+    """Whether a row of the credit is about this comparison."""
+    return (
+        row["function"] in (None, function)
+        and (row["groups"] is None or group in row["groups"])
+        and (row["aspects"] is None or aspect in row["aspects"])
+    )
 
 
 def _complete(observations, cases: list) -> list[dict]:

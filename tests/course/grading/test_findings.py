@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from functools import reduce
 
 import pytest
@@ -9,14 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labkit import settings
-from labkit.course import findings, untrusted
+from labkit.course import labs
+from labkit.course.grading import findings, untrusted
 
-EXPERIMENTS = sorted(settings.REFERENCE.glob("quick-shapes-seed*"))
+LAB = labs.named(1)
+EXPERIMENTS = sorted(settings.REFERENCE.glob(f"quick-shapes-seed*/{LAB.name}"))
+CELLS = findings.cells_of(LAB)
 HONEST = {
     path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in EXPERIMENTS[0].glob("*/record.json")
 }
 TRAINING, FACTORS, LAMBDA = "manual-report-training", "manual-scaling-factor-visualization", "manual-report-lambda"
-TUNING, OWNERS = "manual-report-fine-tuning", {cell for cell in findings.CELLS if findings.CELLS[cell].owns}
+TUNING, OWNERS = "manual-report-fine-tuning", {cell for cell in CELLS if CELLS[cell].owns}
 HALF, NINETY = "pruning-lambda0.005-50", "pruning-lambda0.005-90"
 
 
@@ -31,10 +35,10 @@ def keep(contents, folder):
 
 def wrong(contents, folder):
     """The sentences by cell on what is wrong; no reference run is known."""
-    said = findings.findings(keep(contents, folder / "records"), folder / "no reference")
+    said = findings.findings(keep(contents, folder / "records"), LAB, folder / "no reference")
     found = {}
     for finding in said:
-        assert set(finding) == {"cell", "well", "text"} and finding["cell"] in findings.CELLS
+        assert set(finding) == {"cell", "well", "text"} and finding["cell"] in CELLS
         finding["text"].encode()
         assert "\n" not in finding["text"] and len(finding["text"]) < 1500
         if not finding["well"]:
@@ -51,10 +55,10 @@ def changed(path, value):
     return contents
 
 
-@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda path: path.parent.name)
 def test_honest_runs_are_consistent_in_every_cell(experiment, tmp_path):
-    said = findings.findings(experiment, tmp_path)
-    assert [finding["cell"] for finding in said] == list(findings.CELLS)
+    said = findings.findings(experiment, LAB, tmp_path)
+    assert [finding["cell"] for finding in said] == list(CELLS)
     assert [finding["text"] for finding in said if not finding["well"]] == []
     assert all(
         name in said[0]["text"] for name in ("sparsity-lambda0 ", "sparsity-lambda0.0012", "sparsity-lambda0.005")
@@ -64,9 +68,9 @@ def test_honest_runs_are_consistent_in_every_cell(experiment, tmp_path):
 def test_the_cells_are_those_of_the_notebooks():
     from labkit.course.release import released_notebooks
 
-    cells = [cell for notebook in released_notebooks().values() for cell in notebook.cells]
+    cells = [cell for notebook in released_notebooks(LAB).values() for cell in notebook.cells]
     graded = {cell.metadata.nbgrader.grade_id for cell in cells if "nbgrader" in cell.metadata}
-    assert set(findings.CELLS) <= graded
+    assert set(CELLS) <= graded
 
 
 FORGERIES = {
@@ -84,7 +88,7 @@ FORGERIES = {
     "another seed": ("sparsity-lambda0", "config.seed", 7, TRAINING, "different seeds: [0, 7]"),
     "another data set": ("sparsity-lambda0", "config.data.name", "mine", TRAINING, "'mine', 'shapes'"),
     "other pixels": ("sparsity-lambda0", "config.data.sha256", "0" * 64, TRAINING, "are called shapes, but"),
-    "channels": ("sparsity-lambda0", "channels.0", 31, TRAINING, "differ from the configuration's"),
+    "channels": ("sparsity-lambda0", "network.widths.0", 31, TRAINING, "differ from the configuration's"),
     "history of another λ": (
         "sparsity-lambda0.005", "history", HONEST["sparsity-lambda0.0012"]["history"], TRAINING, "same history",
     ),
@@ -103,8 +107,8 @@ FORGERIES = {
     # pruning
     "parent unknown": (HALF, "config.parent", "sparsity-lambda7", "manual-prune-50", "not among the records"),
     "parent trained again": (HALF, "config.parent_config", "0", "manual-prune-50", "another training of sparsity-"),
-    "λ of another parent": (HALF, "config.lambda", 0.0012, "manual-prune-50", "channels, λ or budget"),
-    "budget of another": (HALF, "results.shrinkage_budget", 0.4, "manual-prune-50", "channels, λ or budget"),
+    "λ of another parent": (HALF, "config.lambda", 0.0012, "manual-prune-50", "network, λ or budget"),
+    "budget of another": (HALF, "results.shrinkage_budget", 0.4, "manual-prune-50", "network, λ or budget"),
     "accuracy of another parent": (HALF, "results.validation.parent", 0.95, "manual-prune-50", "before pruning 95.00%"),
     "one channel more": (HALF, "plan.kept.features.conv1", lambda k: sorted({*k, 1}), "manual-prune-50", "687 of 1376"),
     "descending": (HALF, "plan.kept.features.conv2", lambda k: k[::-1], "manual-prune-50", "not ascending"),
@@ -117,12 +121,12 @@ FORGERIES = {
     "ratio": (NINETY, "config.ratio", 0.5, "manual-prune-50", "1238 of 1376 channels are pruned; 50% are 688"),
     "achieved": (HALF, "results.achieved_ratio", 0.51, "manual-prune-50", "the plan removes 50.0000%"),
     "guarded": (NINETY, "plan.guarded", ["features.conv1"], "manual-prune-90", "said to be guarded, but keeps 7"),
-    "thin channels": (HALF, "channels.0", 20, "manual-prune-50", "not those that the plan keeps"),
-    "poolings": (HALF, "channels", lambda c: [*c[:1], *c[2:3], "M", *c[3:]], "manual-prune-50", "that the plan keeps"),
+    "thin channels": (HALF, "network.widths.0", 20, "manual-prune-50", "not the one that the plan keeps"),
+    "poolings": (HALF, "network.blocks", [2, 1, 1, 2, 2], "manual-prune-50", "not the one that the plan keeps"),
     "channels revived": (
         NINETY, "plan.kept.features.conv1", lambda k: [1, *k[1:]], "manual-prune-90", "1 channels of 'features.conv1'",
     ),
-    "parameters": (HALF, "results.parameters", 542355, "manual-prune-50", "its channels give 542,356"),
+    "parameters": (HALF, "results.parameters", 542355, "manual-prune-50", "its network gives 542,356"),
     "MACs": (HALF, "results.macs", 1, "manual-prune-50", "and 9,913,696"),
     "latency": (HALF, "results.latency_ms.median", 0.1, "manual-prune-50", "not between its quartiles"),
     "treatment": (HALF, "results.validation.folded", 0.9999, "manual-report-prune-50", "folded: 0.9999 is no count"),
@@ -137,7 +141,7 @@ FORGERIES = {
     "another plan": (
         "fine-tuning-50-rate0.01", "plan.kept.features.conv1", lambda k: [1, *k[1:]], TUNING, f"not those of {HALF}",
     ),
-    "another network": ("from-scratch-90", "channels.0", 8, TUNING, f"not those of {NINETY}"),
+    "another network": ("from-scratch-90", "network.widths.0", 8, TUNING, f"not those of {NINETY}"),
     "unknown parent": ("from-scratch-90", "config.parent", "x", TUNING, "made from 'x', which is not among"),
     "another start weights": ("fine-tuning-90-rate0.1", "config.start", "x", TUNING, "from different weights"),
     "penalty while tuning": ("fine-tuning-90-rate0.1", "results.shrinkage_budget", 1.0, TUNING, "shrinkage budget 1"),
@@ -147,7 +151,7 @@ FORGERIES = {
     ),
     "row's parameters": ("summary", "results.rows.0.parameters", 1, TUNING, "summary, baseline 0%: 1 parameters"),
     "row's MACs": ("summary", "results.rows.8.macs", 1, TUNING, "and 864,138"),
-    "row's channels": ("summary", "results.rows.1.channels.0", 31, TUNING, "not those of sparsity-lambda0.005"),
+    "row's channels": ("summary", "results.rows.1.network.widths.0", 31, TUNING, "not that of sparsity-lambda0.005"),
     "row's accuracy": ("summary", "results.rows.5.accuracy", 0.3, TUNING, "summary, pruned 90%: test accuracy 30.0%"),
     "row slightly off": ("summary", "results.rows.2.accuracy", 0.995, TUNING, f"{HALF} has 98.4%"),
     "tuned row too good": ("summary", "results.rows.8.accuracy", 0.8, TUNING, "from-scratch-90 has 92.5%") ,
@@ -190,8 +194,15 @@ HOSTILE = {
     "no history": changed(["sparsity-lambda0", "history"], [])["sparsity-lambda0"],
     "odd key": HONEST["sparsity-lambda0"] | {"\ud800" * 5000: 1},
     "bool for a number": changed(["sparsity-lambda0", "config", "recipe", "batch"], True)["sparsity-lambda0"],
-    "wide": changed(["sparsity-lambda0", "channels"], [10**9] * 10)["sparsity-lambda0"],
-    "halved too often": changed(["sparsity-lambda0", "channels"], [8] + ["M"] * 6)["sparsity-lambda0"],
+    "unknown family": changed(["sparsity-lambda0", "network", "family"], "magic")["sparsity-lambda0"],
+    "too few widths": changed(["sparsity-lambda0", "network", "widths"], lambda w: w[1:])["sparsity-lambda0"],
+    "a width of 0": changed(["sparsity-lambda0", "config", "network", "widths", 0], 0)["sparsity-lambda0"],
+    "the old format": changed(["sparsity-lambda0", "format"], 1)["sparsity-lambda0"],
+    "a newer format": changed(["sparsity-lambda0", "format"], 3)["sparsity-lambda0"],
+    "a float for a count": changed(["sparsity-lambda0", "config", "recipe", "epochs"], 8.0)["sparsity-lambda0"],
+    "millions of values": b'{"kind": "sparsity", "snapshots": [' + b"0," * 10**6 + b"0]}",
+    "wide": changed(["sparsity-lambda0", "network", "widths"], [10**9] * 8)["sparsity-lambda0"],
+    "halved too often": changed(["sparsity-lambda0", "network", "blocks"], [1] * 8)["sparsity-lambda0"],
     "many unknown keys": dict.fromkeys(map(str, range(100_000)), 0) | {"kind": "summary"},
     "layer with a long name": changed([HALF, "plan", "kept"], {"x" * 10**5: "y"})[HALF],
 }
@@ -208,7 +219,7 @@ def test_a_record_that_is_none_is_named_and_the_others_are_checked(content, name
 
 def test_what_is_missing_is_said(tmp_path):
     found = wrong({}, tmp_path)
-    assert set(found) == set(findings.CELLS)
+    assert set(found) == set(CELLS)
     assert found["manual-prune-50"] == ["There is no record of pruning at 50%."]
     alone = {name: content for name, content in HONEST.items() if not name.startswith("pruning-lambda0.005")}
     found = wrong(alone, tmp_path / "alone")
@@ -223,17 +234,17 @@ def test_many_sentences_and_many_records_are_cut_off(tmp_path):
 
 
 def test_the_shipped_runs_are_recognised_by_their_times():
-    said = findings.findings(EXPERIMENTS[1])
+    said = findings.findings(EXPERIMENTS[1], LAB)
     copied = [finding for finding in said if not finding["well"]]
     assert {finding["cell"] for finding in copied} == OWNERS
     assert all("these are the course's reference runs, not the student's own" in f["text"] for f in copied)
     assert "sparsity-lambda0, sparsity-lambda0.0012, sparsity-lambda0.005" in copied[0]["text"]
-    assert {finding["cell"] for finding in said if finding["well"]} == set(findings.CELLS)
+    assert {finding["cell"] for finding in said if finding["well"]} == set(CELLS)
 
 
 def test_the_same_numbers_with_other_times_may_be_honest(tmp_path):
     contents = changed(["sparsity-lambda0", "results", "seconds"], 12.5)
-    said = findings.findings(keep({"sparsity-lambda0": contents["sparsity-lambda0"]}, tmp_path))
+    said = findings.findings(keep({"sparsity-lambda0": contents["sparsity-lambda0"]}, tmp_path), LAB)
     (text,) = (f["text"] for f in said if "reference runs" in f["text"])
     assert text.startswith("sparsity-lambda0: ") and "the same kind of machine with the same seed can do that" in text
 
@@ -248,12 +259,12 @@ def test_runs_of_ones_own_are_no_copies(tmp_path):
         if content["history"]:
             results["seconds"] = 1.25
             content["history"][0]["loss"] += 1e-9
-    assert all(finding["well"] for finding in findings.findings(keep(contents, tmp_path)))
+    assert all(finding["well"] for finding in findings.findings(keep(contents, tmp_path), LAB))
 
 
 def test_prunings_of_the_shipped_runs_are_told_from_unknown_ones(tmp_path):
     contents = {HALF: HONEST[HALF]}
-    texts = [f["text"] for f in findings.findings(keep(contents, tmp_path)) if f["cell"] == "manual-prune-50"]
+    texts = [f["text"] for f in findings.findings(keep(contents, tmp_path), LAB) if f["cell"] == "manual-prune-50"]
     assert texts == [f"{HALF}: it was made from 'sparsity-lambda0.005', which is the course's reference run."]
 
 
@@ -297,15 +308,15 @@ def test_no_forged_record_stops_the_checks(tmp_path_factory, forgery):
 @given(st.dictionaries(st.sampled_from(sorted(HONEST)), ANYTHING, max_size=3))
 def test_no_json_at_all_stops_the_checks(tmp_path_factory, contents):
     found = wrong(contents, tmp_path_factory.mktemp("any"))
-    assert "could be checked" not in json.dumps(found) and len(found) == len(findings.CELLS)
+    assert "could be checked" not in json.dumps(found) and len(found) == len(CELLS)
 
 
 def test_a_check_that_breaks_is_said_and_stops_nothing(tmp_path, monkeypatch):
     def breaks(case, runs):
         raise KeyError("x")
 
-    cell = findings.CELLS[LAMBDA]
-    monkeypatch.setitem(findings.CELLS, LAMBDA, findings.replace(cell, checks=(breaks,)))
+    cell = CELLS[LAMBDA]
+    monkeypatch.setitem(CELLS, LAMBDA, replace(cell, checks=(breaks,)))
     found = wrong(HONEST, tmp_path)
     assert found == {LAMBDA: ["Not everything could be checked (KeyError): look at these records yourself."]}
 
@@ -313,4 +324,4 @@ def test_a_check_that_breaks_is_said_and_stops_nothing(tmp_path, monkeypatch):
 def test_folders_without_a_record_are_ignored(tmp_path):
     shutil.copytree(EXPERIMENTS[0], tmp_path / "records")
     (tmp_path / "records" / "empty").mkdir()
-    assert all(finding["well"] for finding in findings.findings(tmp_path / "records", tmp_path / "none"))
+    assert all(finding["well"] for finding in findings.findings(tmp_path / "records", LAB, tmp_path / "none"))

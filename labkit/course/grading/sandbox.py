@@ -15,14 +15,15 @@ from pathlib import Path
 
 import torch
 
-from labkit.course import inmate
+from labkit.course.grading import isolated
+from labkit.course.practice import probe
 from labkit.settings import LabError
 
 NOBODY = "65534"
 SECONDS, MEGABYTES = 5, 1024  # for one blank
 DONE, READY, LOST = "done", '"ready"', "the sandbox ended before it, twice"
 START, PATIENCE = 120, 10  # seconds to import torch on a busy machine, and to end in order
-INSIDE = (Path(inmate.__file__), Path(inmate.__file__).with_name("probe.py"))
+INSIDE = (Path(isolated.__file__), Path(probe.__file__))  # mounted side by side
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Outcome:
 
 
 def run(blanks: dict, command: list[str] | None = None, seconds: float = SECONDS) -> dict[str, Outcome]:
-    """The outcome of each blank of one submission; ``blanks`` as in ``labkit.course.inmate``.
+    """The outcome of each blank of one submission; ``blanks`` as in ``labkit.course.grading.isolated``.
 
     Where a sandbox ends early, what is left runs again, each blank alone. Raises ``LabError`` if a
     sandbox does not even start.
@@ -78,12 +79,12 @@ def _once(command: list[str], blanks: dict, seconds: float) -> dict[str, Outcome
 def _read(line: str) -> tuple[str | None, Outcome]:
     """A line from the sandbox. It may have been forged: only its shape is believed."""
     try:
-        said = json.loads(line)
-        name, end = str(said["blank"]), str(said["end"])[:100]
+        outcome = json.loads(line)
+        name, end = str(outcome["blank"]), str(outcome["end"])[:100]
     except (ValueError, KeyError, TypeError, RecursionError):
         return None, Outcome("")
     try:
-        observed = json.loads(said["observed"]) if end == DONE else {}
+        observed = json.loads(outcome["observed"]) if end == DONE else {}
         if isinstance(observed, dict):
             return name, Outcome(end, observed)
     except (ValueError, KeyError, TypeError, RecursionError):
@@ -152,7 +153,7 @@ def _python() -> tuple[list[str], list[str]]:
         if (folder / "labkit").is_dir():  # an installed labkit has the wrong answers, and stays outside
             binds += ["--tmpfs", f"/packages{number}/labkit", "--remount-ro", f"/packages{number}/labkit"]
         inside.append(f"/packages{number}")
-    return [str(executable), "-I", "-S", "/inside/inmate.py", *inside], binds
+    return [str(executable), "-I", "-S", "/inside/isolated.py", *inside], binds
 
 
 def container(image: str) -> list[str]:
@@ -165,5 +166,5 @@ def container(image: str) -> list[str]:
     return [
         *(tool, "run", "--rm", "--init", "--interactive", "--network", "none", "--read-only", "--tmpfs", "/tmp"),
         *("--user", f"{NOBODY}:{NOBODY}"),
-        *(*limits, *mounts, image, "python3", "-s", "-E", "/inside/inmate.py"),
+        *(*limits, *mounts, image, "python3", "-s", "-E", "/inside/isolated.py"),
     ]

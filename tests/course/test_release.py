@@ -1,5 +1,6 @@
 """The student edition: no answer in it, in text or in function; what it ships fits together."""
 
+import ast
 import json
 import os
 import re
@@ -11,14 +12,17 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from labkit.course import answers, blanks, edition, release
+from labkit.course import answers, blanks, edition, labs, release
+from labkit.course.practice import check
+
+LAB = labs.named(1)
 
 # Calls every function of the edition's labkit with the arguments of every blank; prints those that answer.
 CALL_EVERYTHING = """
 import contextlib, importlib, inspect, io, json, pkgutil
 import labkit
-from labkit.course import practice, probe
-from labkit.course.judge import compare
+from labkit.course.practice import check, probe
+from labkit.course.practice.judge import compare
 
 def functions():
     for module in pkgutil.walk_packages(labkit.__path__, "labkit."):
@@ -43,7 +47,7 @@ def answers(function, part):
 found, tried = [], 0
 for name, function in functions():
     tried += 1
-    for material in practice.visible().values():
+    for material in check.visible().values():
         for blank, part in material["functions"].items():
             with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
                 if answers(function, part):
@@ -55,7 +59,7 @@ print(json.dumps([labkit.__file__, tried, found]))
 @pytest.fixture(scope="module")
 def student(tmp_path_factory):
     folder = tmp_path_factory.mktemp("edition") / "pruning-lab"
-    release.release(folder, "someone/pruning-lab", "v1.0")
+    release.release(folder, (LAB,), "someone/pruning-lab", "v1.0")
     return folder
 
 
@@ -95,19 +99,19 @@ def test_a_function_that_answered_a_blank_would_be_found(student, tmp_path):
 
 
 def test_no_solution_line_occurs_in_the_edition(student):
-    assert len(release.solution_lines()) > 40
-    assert release.leaks(student) == []
+    assert len(release.solution_lines((LAB,))) > 40
+    assert release.leaks(student, (LAB,)) == []
 
 
 def test_a_leak_stops_the_release(student, tmp_path, monkeypatch, refused):
-    line = sorted(release.solution_lines())[0]
-    monkeypatch.setattr(release, "_readme", lambda course: f"# Read me\n{line}\n")
+    line = sorted(release.solution_lines((LAB,)))[0]
+    monkeypatch.setattr(release, "_readme", lambda course, labs: f"# Read me\n{line}\n")
     with refused("give 1 answers away", "README.md"):
-        release.release(tmp_path / "edition")
+        release.release(tmp_path / "edition", (LAB,))
 
 
 def test_only_blanks_outputs_and_set_up_differ_from_the_complete_notebooks(student):
-    for name, complete in release.complete_notebooks().items():
+    for name, complete in release.complete_notebooks(LAB).items():
         given = nbformat.read(student / "notebooks" / f"{name}.ipynb", as_version=4)
         nbformat.validate(given)
         assert [cell.id for cell in given.cells if cell.id != "setup"] == [cell.id for cell in complete.cells]
@@ -119,7 +123,7 @@ def test_only_blanks_outputs_and_set_up_differ_from_the_complete_notebooks(stude
 
 
 def test_every_blank_has_docstring_hint_and_nothing_else(student):
-    for name, blank in blanks.BLANKS.items():
+    for name, blank in blanks.of(LAB).items():
         cells = nbformat.read(student / "notebooks" / f"{blank.notebook}.ipynb", as_version=4).cells
         (source,) = (cell.source for cell in cells if cell.id == f"blank-{name}")
         assert source.count("raise NotImplementedError") == len(blank.functions) == source.count("Hint: ")
@@ -127,21 +131,38 @@ def test_every_blank_has_docstring_hint_and_nothing_else(student):
             assert f"def {function}({', '.join(parameters)}):" in source
 
 
+STAFF = {"answers.py", "release.py", "staff.py", "tasks.py", "bench.py", "blanks", "grading"}
+
+
 def test_staff_files_stay_behind(student):
-    names = {path.name for path in student.rglob("*.py")}
-    staff = {
-        "answers.py",
-        "blanks.py",
-        "grade.py",
-        "collect.py",
-        "findings.py",
-        "release.py",
-        "staff.py",
-        "gallery.py",
-        "inmate.py",
-    }
-    assert not names & staff
+    assert not {path.name for path in student.rglob("*")} & STAFF
     assert not list(student.rglob("*.png")) and not list(student.rglob("hidden*"))
+    course = {path.relative_to(student / "labkit/course").as_posix() for path in (student / "labkit/course").rglob("*")}
+    practice = {f"practice/{name}.py" for name in ("__init__", "check", "judge", "probe", "saved", "submit")}
+    practice |= {"practice", "practice/visible", "practice/visible/lab1.json"}
+    assert course == {"__init__.py", "labs.py", "edition.py", "edition.json"} | practice
+
+
+def test_a_module_that_says_so_is_withheld_and_all_in_a_package_that_does(tmp_path, monkeypatch):
+    folder = tmp_path / "labkit"
+    (folder / "secret").mkdir(parents=True)
+    (folder / "open.py").write_text('"""Ships."""\n')
+    (folder / "closed.py").write_text('"""Draws.\n\nNot in the student edition: a task draws it.\n"""\n')
+    (folder / "secret" / "__init__.py").write_text('"""Not in the student edition."""\n')
+    (folder / "secret" / "table.json").write_text("{}")
+    (folder / "page.typ").write_text("text")
+    assert {path.name for path in release._unwithheld(folder)} == {"open.py", "page.typ"}
+
+
+POSIX = {"resource", "fcntl", "pwd", "grp", "termios", "tty", "pty", "posix", "syslog", "crypt", "seccomp"}
+
+
+def test_nothing_that_ships_imports_a_module_that_windows_lacks(student):
+    for path in student.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not {name.partition(".")[0] for name in names} & POSIX, path
 
 
 def test_badges_and_set_up_name_repository_and_tag(student):
@@ -155,7 +176,7 @@ def test_badges_and_set_up_name_repository_and_tag(student):
 
 
 def test_without_a_repository_there_is_no_badge(tmp_path):
-    release.release(tmp_path / "edition")
+    release.release(tmp_path / "edition", (LAB,))
     text = (tmp_path / "edition" / "notebooks" / "01_sparsity_training.ipynb").read_text()
     assert "colab" not in text
 
@@ -166,20 +187,20 @@ def test_the_zip_holds_the_folder_and_equal_editions_are_equal_files(student, tm
     with zipfile.ZipFile(target) as archive:
         names = set(archive.namelist())
     assert names == {f"pruning-lab/{p.relative_to(student).as_posix()}" for p in student.rglob("*") if p.is_file()}
-    release.release(student, "someone/pruning-lab", "v1.0")
+    release.release(student, (LAB,), "someone/pruning-lab", "v1.0")
     assert target.read_bytes() == before
 
 
 @pytest.mark.parametrize(("repository", "ref"), [("name-alone", "v1"), ("a/b", ""), ("a/b c", "v1"), ("a/b", 'v"1')])
 def test_a_wrong_repository_or_tag_is_refused(repository, ref, tmp_path, refused):
     with refused(repository, "OWNER/NAME"):
-        release.release(tmp_path / "edition", repository, ref)
+        release.release(tmp_path / "edition", (LAB,), repository, ref)
 
 
 def test_a_folder_with_something_else_is_left_alone(tmp_path, refused):
     (tmp_path / "thesis.tex").write_text("years of work")
     with refused("holds something"):
-        release.release(tmp_path)
+        release.release(tmp_path, (LAB,))
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
 
 
@@ -213,8 +234,8 @@ def test_the_set_up_cell_clones_the_tag_and_leaves_colabs_packages_alone(student
 
 
 def test_no_sentence_of_the_checks_gives_the_expression_away():
-    text = (answers.VISIBLE).read_text(encoding="utf-8")
-    for name in blanks.BLANKS:
+    text = (check.VISIBLE / "lab1.json").read_text(encoding="utf-8")
+    for name in blanks.of(LAB):
         for line in answers.solution(name).splitlines():
             for expression in re.findall(r"\w+(?:\.\w+)*\[[^]]+\]|\w+\.\w+\(\)(?:\.\w+\(\))*", line):
                 selection = re.sub(r"^[\w.]+(?=\[)", "", expression)

@@ -12,25 +12,33 @@ from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-from labkit import records, settings
-from labkit.course import answers, blanks, findings, sandbox
-from labkit.course.judge import Fault, Verdict, judge
+from labkit import settings
+from labkit.course import answers, blanks
+from labkit.course.grading import findings, sandbox
+from labkit.course.labs import Lab
+from labkit.course.practice.judge import Fault, Verdict, judge
+from labkit.files import write_text
 from labkit.settings import LabError
 
 STUB = "raise NotImplementedError"
+CODE = Path(__file__).resolve().parents[1]  # of the course
 
 
-def grade(course: Path, command: list[str] | None = None, workers: int | None = None, progress=None) -> list[dict]:
-    """Grade every collected submission of the class folder ``course``, several at a time; the results,
+def grade(
+    course: Path, lab: Lab, command: list[str] | None = None, workers: int | None = None, progress=None
+) -> list[dict]:
+    """Grade every collected submission of ``lab`` in the class folder ``course``, several at a time; the results,
     by student. ``command`` starts a sandbox (default: bubblewrap); ``progress`` is called with each
     result as it comes. Raises ``LabError`` if nothing was collected or no sandbox can start."""
-    folders = sorted(path.parent for path in (course / "collected").glob("*/submission.json"))
+    collected, out = course / "collected" / lab.name, course / "graded" / lab.name
+    folders = sorted(path.parent for path in collected.glob("*/submission.json"))
     if not folders:
-        raise LabError(f"{course / 'collected'} holds no submissions: run labkit collect first.")
-    command, materials = command or sandbox.bubblewrap(), hidden_materials(hidden_seed(course))
+        raise LabError(f"{collected} holds no submissions: run labkit collect first.")
+    materials = hidden_materials(lab, hidden_seed(course))
+    command = command or (sandbox.bubblewrap() if materials else [])
     results = []
     with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
-        waiting = [pool.submit(graded, folder, course / "graded", materials, command) for folder in folders]
+        waiting = [pool.submit(graded, folder, out, lab, materials, command) for folder in folders]
         try:
             for future in as_completed(waiting):
                 results.append(future.result())
@@ -41,10 +49,10 @@ def grade(course: Path, command: list[str] | None = None, workers: int | None = 
             raise
     results.sort(key=lambda result: result["student"])
     submissions = [json.loads((folder / "submission.json").read_text(encoding="utf-8")) for folder in folders]
-    alike = twins(results, submissions)
+    alike = twins(lab, results, submissions)
     for student, sentences in copies(folders).items():
         alike[student] += sentences
-    records.write_text(course / "graded" / "notes.md", notes_page(results, alike))
+    write_text(out / "notes.md", notes_page(results, alike))
     return results
 
 
@@ -52,16 +60,16 @@ def hidden_seed(course: Path) -> str:
     """The seed of this class's hidden inputs, drawn when it is first needed."""
     file = course / "hidden_seed"
     if not file.exists():
-        records.write_text(file, secrets.token_hex(16) + "\n")
+        write_text(file, secrets.token_hex(16) + "\n")
         file.chmod(0o600)
     return file.read_text(encoding="utf-8").strip()
 
 
-def hidden_materials(seed: str) -> dict[str, dict]:
-    return {name: answers.material(name, f"hidden {seed}") for name in blanks.BLANKS}
+def hidden_materials(lab: Lab, seed: str) -> dict[str, dict]:
+    return {name: answers.material(name, f"hidden {seed}") for name in blanks.of(lab)}
 
 
-def graded(folder: Path, out: Path, materials: dict[str, dict], command: list[str]) -> dict:
+def graded(folder: Path, out: Path, lab: Lab, materials: dict[str, dict], command: list[str]) -> dict:
     """The result of one submission, kept as ``out/<student>.json``."""
     content = (folder / "submission.json").read_bytes()
     submission = json.loads(content)
@@ -89,16 +97,16 @@ def graded(folder: Path, out: Path, materials: dict[str, dict], command: list[st
         "points": None if refused else sum(found.points for found in verdicts.values()),
         "of": sum(material["points"] for material in materials.values()),
         "notes": [*submission["notes"], *notes],
-        "findings": [] if refused else findings.findings(folder / "records"),
+        "findings": [] if refused else findings.findings(folder / "records", lab),
     }
-    records.write_text(target, json.dumps(result, ensure_ascii=False, indent=1) + "\n")
+    write_text(target, json.dumps(result, ensure_ascii=False, indent=1) + "\n")
     return result
 
 
 def _digest(folder: Path) -> bytes:
-    """What else a result depends on: the submission's records, and this package's code."""
+    """What else a result depends on: the submission's records, and the course's code."""
     digest = hashlib.sha256()
-    for path in [*sorted((folder / "records").glob("*/record.json")), *sorted(Path(__file__).parent.glob("*.py"))]:
+    for path in [*sorted((folder / "records").glob("*/record.json")), *sorted(CODE.rglob("*.py"))]:
         digest.update(path.parent.name.encode() + path.read_bytes())
     return digest.digest()
 
@@ -139,10 +147,10 @@ def _job(material: dict, submission: dict, source: str) -> dict:
     }
 
 
-def twins(results: list[dict], submissions: list[dict]) -> dict[str, list[str]]:
+def twins(lab: Lab, results: list[dict], submissions: list[dict]) -> dict[str, list[str]]:
     """By student, a sentence for each blank whose code is no known mistake and is the same, letter for
     letter, as another student's: a common way to be wrong, or a common source."""
-    known = {mistake.sentence for blank in blanks.BLANKS.values() for mistake in blank.mistakes}
+    known = {mistake.sentence for blank in blanks.of(lab).values() for mistake in blank.mistakes}
     alike = defaultdict(list)
     sources = {submission["student"]: submission["blanks"] for submission in submissions}
     for result in results:
@@ -150,30 +158,30 @@ def twins(results: list[dict], submissions: list[dict]) -> dict[str, list[str]]:
             code = (sources[result["student"]][name]["source"] or "").strip()
             if found["points"] == 0 and code and STUB not in code and not known & set(found["sentences"]):
                 alike[name, code].append(result["student"])
-    said = defaultdict(list)
+    notes = defaultdict(list)
     for (name, _), students in alike.items():
         for student in students if len(students) > 1 else []:
             others = ", ".join(other for other in students if other != student)
-            said[student].append(f"blank-{name}: the same unusual code as {others}.")
-    return said
+            notes[student].append(f"blank-{name}: the same unusual code as {others}.")
+    return notes
 
 
 def copies(folders: list[Path]) -> dict[str, list[str]]:
     """By student, a sentence on each report and record that is byte for byte another student's; records
     that are the course's reference runs are findings already."""
-    shipped = {hashlib.sha256(path.read_bytes()).digest() for path in settings.REFERENCE.glob("*/*/record.json")}
+    shipped = {hashlib.sha256(path.read_bytes()).digest() for path in settings.REFERENCE.glob("*/*/*/record.json")}
     owners = defaultdict(dict)
     for folder in folders:
-        for path in (*folder.glob("report.pdf"), *sorted(folder.glob("records/*/record.json"))):
+        for path in (*sorted(folder.glob("*.pdf")), *sorted(folder.glob("records/*/record.json"))):
             digest = hashlib.sha256(path.read_bytes()).digest()
             if digest not in shipped:
                 owners[digest][folder.name] = path.relative_to(folder).as_posix()
-    said = defaultdict(list)
+    notes = defaultdict(list)
     for places in owners.values():
         for student, path in places.items() if len(places) > 1 else ():
             others = ", ".join(other for other in places if other != student)
-            said[student].append(f"{path} is byte for byte that of {others}.")
-    return said
+            notes[student].append(f"{path} is byte for byte that of {others}.")
+    return notes
 
 
 def notes_page(results: list[dict], alike: dict[str, list[str]]) -> str:
@@ -181,8 +189,8 @@ def notes_page(results: list[dict], alike: dict[str, list[str]]) -> str:
     lines = ["# Notes on the graded hand-ins", "", "✗: records and course disagree. A question to ask, not an answer."]
     for result in sorted(results, key=lambda result: (not result["refused"], result["student"])):
         doubts = [f"✗ {finding['cell']}: {finding['text']}" for finding in result["findings"] if not finding["well"]]
-        said = [*filter(None, [result["refused"]]), *result["notes"], *alike.get(result["student"], []), *doubts]
-        if said:
+        notes = [*filter(None, [result["refused"]]), *result["notes"], *alike.get(result["student"], []), *doubts]
+        if notes:
             lines += ["", f"## {result['student']}{' (refused)' * bool(result['refused'])}", ""]
-            lines += [f"- {sentence}" for sentence in said]
+            lines += [f"- {sentence}" for sentence in notes]
     return "\n".join(lines) + "\n"

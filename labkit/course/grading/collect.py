@@ -1,81 +1,31 @@
 """From a learning-management export to one folder a student, in one form, whatever was handed in.
 
-``CLASS/collected/<student>/`` holds the repaired notebooks, the records, the report and
-``submission.json``; ``CLASS/collected/notes.md`` says what had to be guessed, by student.
+``CLASS/collected/<lab>/<student>/`` holds the repaired notebooks, the records, the report and
+``submission.json``; ``CLASS/collected/<lab>/notes.md`` says what had to be guessed, by student.
 """
 
 import hashlib
 import json
 import re
-import shutil
-import tempfile
 import unicodedata
-import zipfile
-from collections.abc import Callable
-from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import BinaryIO
 
 import nbformat
 
-from labkit import records
-from labkit.course import archives
-from labkit.course.archives import Member, Unreadable, listed, shown
+from labkit.course import blanks
 from labkit.course.edition import Edition
+from labkit.course.grading import archives
+from labkit.course.grading.archives import Member, Unreadable, listed, shown
+from labkit.course.grading.repair import repair
+from labkit.course.grading.uploads import CANVAS, NUMBER, Upload, entries_of, uploads_of
+from labkit.course.labs import Lab
 from labkit.course.release import released_notebooks
-from labkit.course.repair import repair
+from labkit.files import replacing, write_text
 from labkit.settings import LabError
 
-MOST_RECORD, MOST_UPLOAD = 5_000_000, 1_000_000_000
-NUMBER = re.compile(r" ?\((\d{1,6})\)$|-(\d{1,6})$")
-CANVAS = re.compile(r"([^_/]+)(?:_LATE)?_(\d+)_\d+_")
-MOODLE = re.compile(r"([^/]+_\d+)_assignsubmission_")
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A file of the export: its path there, a number that grows with the time it was written, and how to open it."""
-
-    path: str
-    written: float
-    opened: Callable[[], AbstractContextManager[BinaryIO]]
-
-    @property
-    def parts(self) -> list[str]:
-        return self.path.split("/")
-
-    @property
-    def stem(self) -> str:
-        """Its name without its ending and without what Canvas puts before it."""
-        name = CANVAS.sub("", self.parts[-1], count=1)
-        ends = (*archives.ARCHIVES, ".ipynb")
-        return next((name[: -len(end)] for end in ends if name.lower().endswith(end)), name)
-
-
-@dataclass(frozen=True)
-class Upload:
-    """What one person uploaded: an archive, or loose files. ``owner`` is who, as far as the export says."""
-
-    owner: str
-    archive: Entry | None
-    loose: tuple[Entry, ...]
-    path: str
-
-    @property
-    def name(self) -> str:
-        return self.archive.stem if self.archive else self.loose[0].stem
-
-    @property
-    def number(self) -> int:
-        """The 2 of ``name (2).zip`` and ``name-2.zip``."""
-        found = NUMBER.search(self.name)
-        return int(found[1] or found[2]) if found else 0
-
-    @property
-    def written(self) -> float:
-        return max(entry.written for entry in (self.archive, *self.loose) if entry)
+MOST_RECORD = 5_000_000  # bytes
 
 
 @dataclass(frozen=True)
@@ -91,8 +41,8 @@ class Handin:
     members: tuple[Member, ...] = ()
 
 
-def collect(export: Path, course: Path, edition: Edition) -> list[dict]:
-    """Write ``course/collected`` from ``export``, a folder or a zip; what ``submission.json`` holds, by
+def collect(export: Path, course: Path, edition: Edition, lab: Lab) -> list[dict]:
+    """Write ``course/collected/<lab>`` from ``export``, a folder or a zip; what ``submission.json`` holds, by
     student. The same export gives the same bytes; students of earlier exports stay. Raises ``LabError``
     where there is no hand-in."""
     uploads = uploads_of(*entries_of(Path(export).resolve(), Path(course).resolve()))
@@ -100,107 +50,22 @@ def collect(export: Path, course: Path, edition: Edition) -> list[dict]:
         raise LabError(f"{export} holds no archive and no notebook: give the folder of the export.")
     by_student: dict[str, list[Handin]] = {}
     for upload in uploads:  # one at a time in memory
-        handin = replace(read(upload, edition), members=())
+        handin = replace(read(upload, edition, lab), members=())
         by_student.setdefault(handin.student.casefold(), []).append(handin)
-    folder, released, submissions = Path(course) / "collected", released_notebooks(edition), []
+    folder, released, submissions = Path(course) / "collected" / lab.name, released_notebooks(lab, edition), []
     for _, handins in sorted(by_student.items()):
         handin, notes = latest(handins)
-        submission, files = submitted(read(handin.upload, edition), notes, released)
+        submission, files = submitted(read(handin.upload, edition, lab), notes, released, lab)
         mirror(folder / handin.student, files | {"submission.json": as_json(submission)})
         submissions.append(submission)
     write_notes(folder)
     return submissions
 
 
-# The export
-
-
-def entries_of(export: Path, course: Path) -> tuple[list[Entry], str]:
-    """Every file of the export outside ``course``, and what their paths are relative to. A zip that is all
-    there is and holds several hand-ins is looked into."""
-    if not export.exists():
-        raise LabError(f"{export} does not exist: give the folder of the export.")
-    base = export if export.is_dir() else export.parent
-    if export == course:
-        raise LabError(f"{export} is the class folder itself: put the export into a folder of its own.")
-    paths = [path for path in (sorted(export.rglob("*")) if export.is_dir() else [export]) if path.is_file()]
-    if course.is_relative_to(export):
-        paths = [path for path in paths if not path.is_relative_to(course)]
-    named = [(unicodedata.normalize("NFC", path.relative_to(base).as_posix()), path) for path in paths]
-    entries = [
-        Entry(name, path.stat().st_mtime, lambda path=path: open(path, "rb"))
-        for name, path in named
-        if not (path.is_symlink() or archives.is_ignored(name))
-    ]
-    inside = zip_entries(base / dict(named)[entries[0].path]) if len(entries) == 1 else []
-    by_person = any(MOODLE.match(entry.path) or CANVAS.match(entry.path) for entry in inside)
-    own = {entry.parts[0] for entry in unwrapped(inside)} & {"receipt.json", "notebooks"}
-    return (inside, f"{entries[0].path}/") if not own and (by_person or len(uploads_of(inside)) > 1) else (entries, "")
-
-
-def zip_entries(path: Path) -> list[Entry]:
-    """The files in a zip of the export, to be read one by one; none where it is no zip."""
-
-    @contextmanager
-    def opened(info):
-        if info.file_size > MOST_UPLOAD:  # zipfile reads no more than that
-            raise Unreadable(f"is larger than {MOST_UPLOAD // 10**6} MB")
-        with zipfile.ZipFile(path) as archive, archive.open(info) as stream, tempfile.TemporaryFile() as file:
-            shutil.copyfileobj(stream, file)
-            file.seek(0)
-            yield file
-
-    try:
-        with zipfile.ZipFile(path) as archive:
-            infos = [info for info in archive.infolist() if not info.is_dir()]
-    except archives.DAMAGED:
-        return []
-    names = [unicodedata.normalize("NFC", archives.zip_name(info)).replace("\\", "/") for info in infos]
-    entries = [
-        Entry(name, int("".join(f"{n:02d}" for n in info.date_time)), lambda info=info: opened(info))
-        for name, info in zip(names, infos)
-    ]
-    return [entry for entry in entries if not archives.is_ignored(entry.path)]
-
-
-def unwrapped(entries: list[Entry]) -> list[Entry]:
-    """The entries without folders around the whole class."""
-    while entries and len({entry.parts[0] for entry in entries}) == 1 and not MOODLE.match(entries[0].path):
-        inner = [replace(entry, path="/".join(entry.parts[1:])) for entry in entries]
-        ours = [entry for entry in inner if archives.is_notebook(entry.path) or archives.is_archive(entry.path)]
-        apart = [e.parts[0] for e in ours if len(e.parts) > 1 or archives.is_archive(e.path) or CANVAS.match(e.path)]
-        if len(set(apart)) < 2:
-            break
-        entries = inner
-    return entries
-
-
-def uploads_of(entries: list[Entry], base: str = "") -> list[Upload]:
-    """The hand-ins: each archive, and what lies loose in one folder or under one person's name."""
-    inner = unwrapped(entries)
-    base += entries[0].path.removesuffix(inner[0].path) if entries else ""
-    groups: dict[tuple[str, str], list[Entry]] = {}
-    for entry in inner:
-        top = entry.parts[0]
-        person = (MOODLE.match(entry.path) or CANVAS.match(top)) if len(entry.parts) > 1 else CANVAS.match(top)
-        owner = "_".join(filter(None, person.groups())) if person else top if len(entry.parts) > 1 else ""
-        groups.setdefault((owner, owner or NUMBER.sub("", entry.stem)), []).append(entry)
-    uploads = []
-    for (owner, _), files in sorted(groups.items()):
-        loose = tuple(entry for entry in files if not archives.is_archive(entry.path))
-        pages = tuple(entry for entry in loose if entry.path.lower().endswith(".pdf"))
-        found = [Upload(owner, e, pages, base + e.path) for e in files if archives.is_archive(e.path)]
-        if any(archives.is_notebook(entry.path) for entry in loose):
-            top = loose[0].parts[0] if len(loose[0].parts) > 1 or len(loose) == 1 else owner
-            found.append(Upload(owner, None, loose, base + top))
-        uploads += found
-    return uploads
-
-
 # One hand-in
 
 
-def read(upload: Upload, edition: Edition) -> Handin:
+def read(upload: Upload, edition: Edition, lab: Lab) -> Handin:
     """Everything an upload holds, and whose it is. What cannot be read is refused, not raised."""
     members, notes, refused, digest, budget = [], [], None, hashlib.sha256(), archives.Budget()
     try:
@@ -223,14 +88,14 @@ def read(upload: Upload, edition: Edition) -> Handin:
         members, refused = [], f"{shown(upload.path)} {reason}: nothing of it was read; ask for the hand-in again."
     if heavy := [member.path for member in members if member.sha256 is None]:
         notes = [*notes, f"Weights, data and archives inside the hand-in were left there: {listed(heavy)}."]
-    receipt, said = receipt_of(members)
-    student, guessed = student_of(upload, receipt, edition)
-    notes = guessed if refused else [*guessed, *notes, *said]
+    receipt, of_receipt = receipt_of(members, lab)
+    student, guessed = student_of(upload, receipt, edition, lab)
+    notes = guessed if refused else [*guessed, *notes, *of_receipt]
     made = seconds(receipt.get("made"))
     return Handin(upload, student, digest.hexdigest(), tuple(notes), made, refused, tuple(members))
 
 
-def receipt_of(members: list[Member]) -> tuple[dict, list[str]]:
+def receipt_of(members: list[Member], lab: Lab) -> tuple[dict, list[str]]:
     """The receipt, and notes: also on files that are not those that it was written for."""
     found = sorted((m for m in members if m.name == "receipt.json"), key=lambda m: (m.path.count("/"), m.path))
     if not found:
@@ -246,7 +111,10 @@ def receipt_of(members: list[Member]) -> tuple[dict, list[str]]:
     changed = [path for path, sha256 in files.items() if hashes.get(path, sha256) not in (sha256, None)]
     gone = [path for path in files if path not in hashes]
     notes = [f"Changed after the receipt was written: {listed(changed)}."] if changed else []
-    return receipt, notes + ([f"On the receipt, but not there: {listed(gone)}."] if gone else [])
+    notes += [f"On the receipt, but not there: {listed(gone)}."] if gone else []
+    if (number := receipt.get("lab", lab.number)) != lab.number:
+        notes.append(f"Its receipt is of lab {shown(str(number))}, not of lab {lab.number}.")
+    return receipt, notes
 
 
 def seconds(made) -> float | None:
@@ -258,27 +126,27 @@ def seconds(made) -> float | None:
         return None
 
 
-def student_of(upload: Upload, receipt: dict, edition: Edition) -> tuple[str, list[str]]:
+def student_of(upload: Upload, receipt: dict, edition: Edition, lab: Lab) -> tuple[str, list[str]]:
     """The student's id, from the upload's name or else the receipt; else a name that is safe as a folder's."""
 
     def usable(name) -> bool:
         safe = isinstance(name, str) and re.fullmatch(r"\w[\w.@+-]{0,59}", name) and name.lower() != "notes.md"
         return bool(safe and re.fullmatch(edition.student, name))
 
-    before, after = map(re.escape, edition.archive.split("{student}"))
+    before, after = map(re.escape, edition.archive_stem("\n", lab).split("\n"))
     pattern = re.compile(rf"{before}(?P<student>{edition.student}){after}(?!\w)")
     names = [NUMBER.sub("", upload.name), upload.name, upload.owner]
     found = [m["student"] for name in names if (m := (pattern.search if before + after else pattern.fullmatch)(name))]
-    named, told, notes = next(filter(usable, found), None), receipt.get("student"), []
-    told = unicodedata.normalize("NFC", told) if isinstance(told, str) else told
-    if told is not None and not usable(told):
-        notes.append(f"The receipt's student id {shown(str(told))} is none of this class.")
-    elif named and told and named.casefold() != told.casefold():
-        notes.append(f"The name says {shown(named)}, the receipt says {shown(told)}; the name counts.")
-    elif told and not named:
+    by_name, by_receipt, notes = next(filter(usable, found), None), receipt.get("student"), []
+    by_receipt = unicodedata.normalize("NFC", by_receipt) if isinstance(by_receipt, str) else by_receipt
+    if by_receipt is not None and not usable(by_receipt):
+        notes.append(f"The receipt's student id {shown(str(by_receipt))} is none of this class.")
+    elif by_name and by_receipt and by_name.casefold() != by_receipt.casefold():
+        notes.append(f"The name says {shown(by_name)}, the receipt says {shown(by_receipt)}; the name counts.")
+    elif by_receipt and not by_name:
         notes.append(f"The name {shown(upload.path)} holds no student id; the receipt's is taken.")
-    if named or usable(told):
-        return named or told, notes
+    if by_name or usable(by_receipt):
+        return by_name or by_receipt, notes
     slug = re.sub(r"\W+", "-", upload.owner or NUMBER.sub("", upload.name)).strip("-_")[:60] or "unnamed"
     return slug, [*notes, f"No student id was found; the folder is called {shown(slug)} after the upload."]
 
@@ -310,33 +178,33 @@ def latest(handins: list[Handin]) -> tuple[Handin, list[str]]:
 # What is written
 
 
-def submitted(handin: Handin, notes: list[str], released: dict) -> tuple[dict, dict[str, bytes]]:
+def submitted(handin: Handin, notes: list[str], released: dict, lab: Lab) -> tuple[dict, dict[str, bytes]]:
     """The content of ``submission.json``, and the files beside it by path."""
-    refused, repaired, kept, said = handin.refused, None, {}, []
+    refused, repaired, kept, of_files, declared = handin.refused, None, {}, [], blanks.of(lab)
     if not refused:
         try:
-            repaired = repair(list(handin.members), released)
-            kept, said = attachments(handin.members)
+            repaired = repair(list(handin.members), released, declared)
+            kept, of_files = attachments(handin.members, lab)
         except Exception as error:  # one hostile hand-in must not keep the class from being collected
             refused = f"{shown(handin.upload.path)} could not be repaired ({type(error).__name__}): look at it by hand."
     if refused:
-        repaired, kept, said = replace(repair([], released), notes=[]), {}, []
+        repaired, kept, of_files = replace(repair([], released, declared), notes=[]), {}, []
     submission = {
         "student": handin.student,
         "archive": handin.upload.path,
         "sha256": handin.sha256,
         "refused": refused,
-        "notes": [*notes, *handin.notes, *repaired.notes, *said],
+        "notes": [*notes, *handin.notes, *repaired.notes, *of_files],
         "blanks": repaired.blanks,
         "code": repaired.code,
         "records": sorted(path.split("/")[1] for path in kept if path.startswith("records/")),
-        "report": "report.pdf" in kept,
+        "report": lab.report in kept,
     }
     texts = {f"notebooks/{name}.ipynb": nbformat.v4.writes(page) + "\n" for name, page in repaired.notebooks.items()}
     return submission, {path: text.encode("utf-8", "replace") for path, text in texts.items()} | kept
 
 
-def attachments(members: tuple[Member, ...]) -> tuple[dict[str, bytes], list[str]]:
+def attachments(members: tuple[Member, ...], lab: Lab) -> tuple[dict[str, bytes], list[str]]:
     """The records and the report among the members, by the path that they get, and notes."""
     kept, notes = {}, []
     for member in sorted(members, key=lambda member: (member.path.count("/"), member.path)):
@@ -353,11 +221,13 @@ def attachments(members: tuple[Member, ...]) -> tuple[dict[str, bytes], list[str
     if extra := [member.path for member in members if re.search(r"(?:^|/)extra/", member.path)]:
         notes.append(f"Extra files are in the archive only: {listed(extra)}.")
     pages = [m for m in members if m.name.lower().endswith(".pdf") and m.path not in extra]
-    pages = [member for member in pages if member.name == "report.pdf"] or pages
-    if len(pages) > 1 or (pages and pages[0].name != "report.pdf"):
+    pages = [member for member in pages if member.name == lab.report] or pages
+    if not lab.report:
+        pages = []
+    if len(pages) > 1 or (pages and pages[0].name != lab.report):
         notes.append(f"{shown(pages[0].path)} is taken for the report, of {len(pages)} PDF files.")
     if pages and pages[0].data.startswith(b"%PDF"):
-        kept["report.pdf"] = pages[0].data
+        kept[lab.report] = pages[0].data
     elif pages:
         notes.append(f"{shown(pages[0].path)} is no PDF; it is left out.")
     return kept, notes
@@ -377,7 +247,7 @@ def mirror(folder: Path, files: dict[str, bytes]) -> None:
     for name, data in files.items():
         path = folder / name
         if not (path.is_file() and path.read_bytes() == data):
-            with records.replacing(path) as temporary:
+            with replacing(path) as temporary:
                 temporary.write_bytes(data)
 
 
@@ -395,4 +265,4 @@ def write_notes(folder: Path) -> None:
     for submission in noted:
         lines += ["", f"## {submission['student']}{' (refused)' * bool(submission['refused'])}", ""]
         lines += [f"- {sentence}" for sentence in filter(None, [submission["refused"], *submission["notes"]])]
-    records.write_text(folder / "notes.md", "\n".join(lines) + "\n")
+    write_text(folder / "notes.md", "\n".join(lines) + "\n")

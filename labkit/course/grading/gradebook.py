@@ -20,12 +20,12 @@ from pathlib import Path
 
 import nbformat
 
-from labkit import records
-from labkit.course import pages, release
-from labkit.course.blanks import BLANKS
+from labkit.course import blanks, release
+from labkit.course.grading import pages
+from labkit.course.labs import Lab
+from labkit.files import write_text
 from labkit.settings import LabError
 
-ASSIGNMENT = "lab1"
 CONFIG = '''"""Written by labkit: nbgrader's settings for this class."""
 
 from pathlib import Path
@@ -62,27 +62,27 @@ class HandIn:
     comments: dict[str, str]
 
 
-def fill(course: Path) -> list[str]:
-    """Bring ``gradebook.db`` and nbgrader's folders up to date with ``collected/`` and ``graded/``.
+def fill(course: Path, lab: Lab) -> list[str]:
+    """Bring ``gradebook.db`` and nbgrader's folders up to date with the lab's ``collected/`` and ``graded/``.
     Returns what changed since the last time, in sentences for the TA.
 
     Only automatic scores and comments are written. What was given by hand (scores, extra credit,
     comments) stays; where the hand-in or the code points have changed since, the cell is marked for review,
     formgrader's "Resolve". Raises ``LabError`` if nothing was collected, or if the gradebook was made for
     other notebooks."""
-    course, released = Path(course), release.released_notebooks()
-    work = _hand_ins(course)
+    course, released = Path(course), release.released_notebooks(lab)
+    work = _hand_ins(course, lab)
     if not work:
-        raise LabError(f"{course / 'collected'} holds no submissions: run labkit collect first.")
-    records.write_text(course / "nbgrader_config.py", CONFIG)
+        raise LabError(f"{course / 'collected' / lab.name} holds no submissions: run labkit collect first.")
+    write_text(course / "nbgrader_config.py", CONFIG)
     for name, notebook in released.items():
-        _write(course / "source" / ASSIGNMENT / f"{name}.ipynb", nbformat.writes(notebook))
+        _write(course / "source" / lab.name / f"{name}.ipynb", nbformat.writes(notebook))
     changes = []
     with _gradebook(course) as book:
-        _prepare(book, released, work)
-        grades, comments = _rows(book)
+        _prepare(book, lab, released, work)
+        grades, comments = _rows(book, lab)
         for hand_in in work:
-            again = _archive(course, hand_in.student) not in (None, hand_in.archive)
+            again = _archive(course, hand_in.student, lab) not in (None, hand_in.archive)
             changes += [f"{hand_in.student} has handed in again."] if again else []
             for cell, grade in grades[hand_in.student].items():
                 changes += _update(grade, hand_in.points.get(cell), again, f"{hand_in.student}: {cell}")
@@ -90,8 +90,8 @@ def fill(course: Path) -> list[str]:
                 comment.auto_comment = hand_in.comments.get(cell)
         book.db.commit()
     for hand_in in work:
-        _write_notebooks(course, hand_in.student, released)
-        _write(_archive_file(course, hand_in.student), hand_in.archive)  # last, so that a new hand-in is seen
+        _write_notebooks(course, hand_in.student, lab, released)
+        _write(_archive_file(course, hand_in.student, lab), hand_in.archive)  # last, so that a new hand-in is seen
     return changes
 
 
@@ -107,11 +107,12 @@ def _update(grade, new: float | None, again: bool, where: str) -> list[str]:
     return changed
 
 
-def _hand_ins(course: Path) -> list[HandIn]:
-    return [_hand_in(path, course / "graded") for path in sorted((course / "collected").glob("*/submission.json"))]
+def _hand_ins(course: Path, lab: Lab) -> list[HandIn]:
+    files = sorted((course / "collected" / lab.name).glob("*/submission.json"))
+    return [_hand_in(file, course / "graded" / lab.name, lab) for file in files]
 
 
-def _hand_in(file: Path, graded: Path) -> HandIn:
+def _hand_in(file: Path, graded: Path, lab: Lab) -> HandIn:
     """Marks count only if they are those of this very submission."""
     submission, student, result = _json(file), file.parent.name, {}
     if submission.get("student") != student or not re.fullmatch(r"\w[\w.@+-]*", student):
@@ -123,7 +124,7 @@ def _hand_in(file: Path, graded: Path) -> HandIn:
     refused = submission["refused"] or result.get("refused")
     marks = {} if refused else result.get("blanks", {})
     unmarked = f"Refused: {refused}" if refused else "Not graded yet."
-    comments = {f"blank-{name}": [unmarked] for name in BLANKS}
+    comments = {f"blank-{name}": [unmarked] for name in blanks.of(lab)}
     comments |= {f"blank-{name}": mark["sentences"] for name, mark in marks.items()}
     for finding in result.get("findings", []):
         comments.setdefault(finding["cell"], []).append(f"{'✓' if finding['well'] else '✗'} {finding['text']}")
@@ -149,25 +150,25 @@ def _json(file: Path) -> dict:
 def _write(file: Path, text: str) -> None:
     """Write what is not there yet: filling again is quick."""
     if not file.exists() or file.read_text(encoding="utf-8") != text:
-        records.write_text(file, text)
+        write_text(file, text)
 
 
-def _archive_file(course: Path, student: str) -> Path:
+def _archive_file(course: Path, student: str, lab: Lab) -> Path:
     """Where the sha256 of the hand-in that the gradebook shows is kept. It is the only file in nbgrader's
     ``submitted/``: the folder makes a student count as having submitted, notebooks in it could be autograded."""
-    return course / "submitted" / student / ASSIGNMENT / "sha256.txt"
+    return course / "submitted" / student / lab.name / "sha256.txt"
 
 
-def _archive(course: Path, student: str) -> str | None:
-    file = _archive_file(course, student)
+def _archive(course: Path, student: str, lab: Lab) -> str | None:
+    file = _archive_file(course, student, lab)
     return file.read_text(encoding="utf-8") if file.exists() else None
 
 
-def _write_notebooks(course: Path, student: str, released: dict) -> None:
+def _write_notebooks(course: Path, student: str, lab: Lab, released: dict) -> None:
     """The notebooks as handed in, made harmless, where formgrader looks for autograded ones."""
     for name, notebook in released.items():
-        handed_in = course / "collected" / student / "notebooks" / f"{name}.ipynb"
-        shown = course / "autograded" / student / ASSIGNMENT / f"{name}.ipynb"
+        handed_in = course / "collected" / lab.name / student / "notebooks" / f"{name}.ipynb"
+        shown = course / "autograded" / student / lab.name / f"{name}.ipynb"
         if handed_in.exists():
             _write(shown, nbformat.writes(pages.harmless(_json(handed_in), notebook)))
         else:
@@ -195,11 +196,11 @@ def _gradebook(course: Path):
         os.environ["PATH"] = path
 
 
-def _prepare(book, released: dict, work: list[HandIn]) -> None:
+def _prepare(book, lab: Lab, released: dict, work: list[HandIn]) -> None:
     """Make the assignment, its notebooks and cells, and each student's empty submission, where missing."""
-    book.update_or_create_assignment(ASSIGNMENT)
+    book.update_or_create_assignment(lab.name)
     for name, notebook in released.items():
-        row = book.update_or_create_notebook(name, ASSIGNMENT)
+        row = book.update_or_create_notebook(name, lab.name)
         marked = [cell for cell in notebook.cells if "nbgrader" in cell.metadata]
         graded = {cell.id: cell for cell in marked if cell.metadata.nbgrader.grade}
         if row.submissions and {cell.name for cell in row.grade_cells} != set(graded):
@@ -209,20 +210,20 @@ def _prepare(book, released: dict, work: list[HandIn]) -> None:
             )
         for cell_id, cell in graded.items():
             points = float(cell.metadata.nbgrader.points)
-            book.update_or_create_grade_cell(cell_id, name, ASSIGNMENT, max_score=points, cell_type=cell.cell_type)
+            book.update_or_create_grade_cell(cell_id, name, lab.name, max_score=points, cell_type=cell.cell_type)
         for cell in marked:
             if cell.metadata.nbgrader.solution:
-                book.update_or_create_solution_cell(cell.id, name, ASSIGNMENT)
-    known = {submission.student_id for submission in book.assignment_submissions(ASSIGNMENT)}
+                book.update_or_create_solution_cell(cell.id, name, lab.name)
+    known = {submission.student_id for submission in book.assignment_submissions(lab.name)}
     for hand_in in work:
         if hand_in.student not in known:
             book.update_or_create_student(hand_in.student)
             with book.db.no_autoflush:  # what nbgrader adds is whole only at the end, and SQLAlchemy would warn
-                book.add_submission(ASSIGNMENT, hand_in.student)
+                book.add_submission(lab.name, hand_in.student)
 
 
-def _rows(book) -> tuple[dict, dict]:
-    """nbgrader's rows of grades and of comments, by student and cell."""
+def _rows(book, lab: Lab) -> tuple[dict, dict]:
+    """nbgrader's rows of grades and of comments for a lab, by student and cell."""
     from nbgrader import api
 
     found = []
@@ -233,7 +234,7 @@ def _rows(book) -> tuple[dict, dict]:
             .join(api.SubmittedNotebook, table.notebook_id == api.SubmittedNotebook.id)
             .join(api.SubmittedAssignment, api.SubmittedNotebook.assignment_id == api.SubmittedAssignment.id)
             .join(api.Assignment, api.SubmittedAssignment.assignment_id == api.Assignment.id)
-            .filter(api.Assignment.name == ASSIGNMENT)
+            .filter(api.Assignment.name == lab.name)
         )
         found.append(defaultdict(dict))
         for row, cell, student in rows:
@@ -241,21 +242,21 @@ def _rows(book) -> tuple[dict, dict]:
     return tuple(found)
 
 
-def items(course: Path) -> dict[str, list[pages.Item]]:
+def items(course: Path, lab: Lab) -> dict[str, list[pages.Item]]:
     """What every graded cell stands at, by student, in the notebooks' order. Raises ``LabError`` where the
     gradebook does not hold every collected student and cell yet."""
     course = Path(course)
-    if not (course / "gradebook.db").exists() or not _hand_ins(course):
+    if not (course / "gradebook.db").exists() or not _hand_ins(course, lab):
         raise LabError(f"{course} has no filled gradebook yet: run labkit grade first.")
     cells = [
         (name, pages.heading(notebook.cells[:index]), cell)
-        for name, notebook in release.released_notebooks().items()
+        for name, notebook in release.released_notebooks(lab).items()
         for index, cell in enumerate(notebook.cells)
         if cell.metadata.get("nbgrader", {}).get("grade")
     ]
     with _gradebook(course) as book:
-        grades, comments = _rows(book)
-        for student in {hand_in.student for hand_in in _hand_ins(course)} | set(grades):
+        grades, comments = _rows(book, lab)
+        for student in {hand_in.student for hand_in in _hand_ins(course, lab)} | set(grades):
             if not {cell.id for *_, cell in cells} <= set(grades[student]):
                 raise LabError(f"The gradebook does not hold all cells of {student} yet: run labkit grade first.")
         return {
@@ -275,31 +276,31 @@ def _item(notebook: str, title: str, cell, grade, comments: dict) -> pages.Item:
         of=float(cell.metadata.nbgrader.points),
         points=None if points is None else points + (grade.extra_credit or 0),
         review=grade.needs_manual_grade and points is not None,
-        said=comments[answer].auto_comment or "" if code and grade.auto_score is not None else "",
+        sentences=comments[answer].auto_comment or "" if code and grade.auto_score is not None else "",
         comment=comments[answer].manual_comment or "",
     )
 
 
-def export(course: Path, file: Path) -> list[dict]:
+def export(course: Path, lab: Lab, file: Path) -> list[dict]:
     """Write one row a student to ``file`` as CSV, and return the rows. Ungraded cells are empty, and so is
     ``total`` while there are any. UTF-8 with a byte order mark: Excel shows umlauts only with it, and Moodle
     takes it off. Text that a spreadsheet would take for a formula begins with an apostrophe."""
-    refused = {hand_in.student: hand_in.refused for hand_in in _hand_ins(Path(course))}
-    rows = [pages.csv_row(student, marks, refused.get(student)) for student, marks in items(course).items()]
+    refused = {hand_in.student: hand_in.refused for hand_in in _hand_ins(Path(course), lab)}
+    rows = [pages.csv_row(student, marks, refused.get(student)) for student, marks in items(course, lab).items()]
     text = io.StringIO()
     table = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     table.writeheader()
     table.writerows({column: pages.spreadsheet(value) for column, value in row.items()} for row in rows)
-    records.write_text(Path(file), "\ufeff" + text.getvalue())
+    write_text(Path(file), "\ufeff" + text.getvalue())
     return rows
 
 
-def feedback(course: Path) -> list[Path]:
-    """Write ``feedback/<student>.html`` for every student, as the gradebook stands; the files."""
+def feedback(course: Path, lab: Lab) -> list[Path]:
+    """Write ``feedback/<lab>/<student>.html`` for every student, as the gradebook stands; the files."""
     course, files = Path(course), []
-    refused = {hand_in.student: hand_in.refused for hand_in in _hand_ins(course)}
-    for student, marks in items(course).items():
-        folder = course / "autograded" / student / ASSIGNMENT
+    refused = {hand_in.student: hand_in.refused for hand_in in _hand_ins(course, lab)}
+    for student, marks in items(course, lab).items():
+        folder = course / "autograded" / student / lab.name
         notebooks = {file.stem: nbformat.read(file, as_version=4) for file in sorted(folder.glob("*.ipynb"))}
         row = pages.csv_row(student, marks, refused.get(student))
         waiting = sum(item.points is None for item in marks)
@@ -311,26 +312,26 @@ def feedback(course: Path) -> list[Path]:
             )
         else:
             opening = f"{row['points so far']:g} of {row['max']:g} points"
-        files.append(course / "feedback" / f"{student}.html")
+        files.append(course / "feedback" / lab.name / f"{student}.html")
         _write(files[-1], pages.feedback_page(student, opening, marks, notebooks))
     return files
 
 
-def formgrader_command(course: Path) -> list[str]:
+def formgrader_command(course: Path, lab: Lab) -> list[str]:
     """What starts JupyterLab in the class folder, at formgrader's list of submissions."""
     options = {
         "ServerApp.root_dir": course,
-        "LabApp.default_url": f"/formgrader/manage_submissions/{ASSIGNMENT}",
+        "LabApp.default_url": f"/formgrader/manage_submissions/{lab.name}",
         "IdentityProvider.cookie_options": "path=/",  # logged in on one page of formgrader, logged in on all
     }
     return [sys.executable, "-m", "jupyter", "lab", *(f"--{name}={value}" for name, value in options.items())]
 
 
-def open_formgrader(course: Path) -> None:
+def open_formgrader(course: Path, lab: Lab) -> None:
     """Show formgrader in the browser until the server is stopped with Ctrl-C."""
     course = Path(course).resolve()
-    items(course)
-    server = subprocess.Popen(formgrader_command(course), cwd=course)
+    items(course, lab)
+    server = subprocess.Popen(formgrader_command(course, lab), cwd=course)
     while server.poll() is None:
         try:
             server.wait()

@@ -10,15 +10,18 @@ import sys
 
 import browser
 import nbformat
+import needs
 import pytest
 from bs4 import BeautifulSoup
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labkit.course import gradebook, pages, release
-from labkit.course.blanks import BLANKS
+from labkit.course import blanks, labs, release
+from labkit.course.grading import gradebook, pages
 
-nbgrader = pytest.importorskip("nbgrader", reason="nbgrader is not installed")
+pytestmark = needs.nbgrader
+LAB = labs.named(1)
+BLANKS = blanks.of(LAB)
 
 LAMBDA = "λ is missing: the penalty is λ times the sum."
 REFUSED = "`<b>bob</b>.zip` is no archive."
@@ -30,12 +33,12 @@ RIGHT = dict.fromkeys(BLANKS, 5)
 
 @pytest.fixture(scope="module")
 def released():
-    return release.released_notebooks()
+    return release.released_notebooks(LAB)
 
 
 def hand_in(course, student, released, archive="first", refused=None):
     """What ``labkit collect`` leaves of one hand-in, with a picture below manual-prune-50."""
-    folder = course / "collected" / student
+    folder = course / "collected" / LAB.name / student
     (folder / "notebooks").mkdir(parents=True, exist_ok=True)
     submission = {"student": student, "archive": f"{student}.zip", "refused": refused, "notes": []}
     submission["sha256"] = hashlib.sha256(archive.encode()).hexdigest()
@@ -49,15 +52,15 @@ def hand_in(course, student, released, archive="first", refused=None):
 
 def graded(course, student, points, sentences=(), findings=()):
     """What ``labkit grade`` leaves of it; ``sentences`` go to every blank without full points."""
-    content = (course / "collected" / student / "submission.json").read_bytes()
+    content = (course / "collected" / LAB.name / student / "submission.json").read_bytes()
     blanks = {
         name: {"points": given, "of": 5, "sentences": [] if given == 5 else list(sentences)}
         for name, given in points.items()
     }
     result = {"student": student, "submission": hashlib.sha256(content).hexdigest(), "blanks": blanks, "of": 35}
     result |= {"refused": json.loads(content)["refused"], "points": sum(points.values()), "notes": []}
-    (course / "graded").mkdir(exist_ok=True)
-    (course / "graded" / f"{student}.json").write_text(json.dumps(result | {"findings": list(findings)}))
+    (course / "graded" / LAB.name).mkdir(parents=True, exist_ok=True)
+    (course / "graded" / LAB.name / f"{student}.json").write_text(json.dumps(result | {"findings": list(findings)}))
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +72,7 @@ def filled(released, tmp_path_factory):
     hand_in(course, "bob", released, refused=REFUSED)
     graded(course, "bob", {})
     hand_in(course, "eve", released)
-    assert gradebook.fill(course) == []
+    assert gradebook.fill(course, LAB) == []
     return course
 
 
@@ -129,7 +132,7 @@ def test_what_is_refused_or_not_graded_has_no_points_rather_than_zero(course, st
 
 def test_marks_of_an_earlier_hand_in_do_not_count(course, released):
     hand_in(course, "ada", released, archive="second")
-    gradebook.fill(course)
+    gradebook.fill(course, LAB)
     assert rows(course, "ada")[0]["check-linear-bias"]["auto_score"] is None
 
 
@@ -138,10 +141,10 @@ def test_grading_again_changes_automatic_points_and_nothing_given_by_hand(course
     by_hand(course, "ada", "manual-prune-50", manual_comment="Well done.")
     by_hand(course, "ada", "check-penalty", manual_score=3.0, needs_manual_grade=False)
     before = rows(course, "ada")
-    assert gradebook.fill(course) == [] and rows(course, "ada") == before
+    assert gradebook.fill(course, LAB) == [] and rows(course, "ada") == before
 
     graded(course, "ada", RIGHT | {"kept-channels": 1.25}, ["That is the mask itself."])
-    assert gradebook.fill(course) == [
+    assert gradebook.fill(course, LAB) == [
         "ada: check-penalty went from 2.5 to 5 points.",
         "ada: check-penalty keeps its 3 points given by hand; look at it again.",
         "ada: check-subgradient went from 0 to 5 points.",
@@ -160,20 +163,20 @@ def test_after_a_new_hand_in_what_was_graded_by_hand_waits_for_review(course, re
     by_hand(course, "ada", "manual-prune-50", manual_score=4.0, needs_manual_grade=False)
     hand_in(course, "ada", released, archive="second")
     graded(course, "ada", RIGHT)
-    changes = gradebook.fill(course)
+    changes = gradebook.fill(course, LAB)
     assert changes[0] == "ada has handed in again."
     assert "ada: manual-prune-50 keeps its 4 points given by hand; look at it again." in changes
     assert rows(course, "ada")[0]["manual-prune-50"]["needs_manual_grade"]
-    row = {row["Student ID"]: row for row in gradebook.export(course, course / "grades.csv")}["ada"]
+    row = {row["Student ID"]: row for row in gradebook.export(course, LAB, course / "grades.csv")}["ada"]
     assert row["manual-prune-50"] == 4 and row["status"] == "8 cells ungraded, 1 cell to review"
 
     by_hand(course, "ada", "manual-prune-50", needs_manual_grade=False)  # the TA pressed Resolve
-    assert gradebook.fill(course) == []
+    assert gradebook.fill(course, LAB) == []
     assert not rows(course, "ada")[0]["manual-prune-50"]["needs_manual_grade"]
 
 
 def test_the_csv_has_a_row_a_student_and_holes_where_points_are_missing(course):
-    gradebook.export(course, course / "grades.csv")
+    gradebook.export(course, LAB, course / "grades.csv")
     found = read_csv(course / "grades.csv")
     assert list(found) == ["ada", "bob", "eve"]
     ada, bob, eve = found.values()
@@ -190,7 +193,7 @@ def test_the_csv_has_a_row_a_student_and_holes_where_points_are_missing(course):
 def test_a_total_appears_with_the_last_score_also_for_a_refused_hand_in(course):
     for cell in rows(course, "bob")[0]:
         by_hand(course, "bob", cell, manual_score=2.5, needs_manual_grade=False)
-    gradebook.export(course, course / "grades.csv")
+    gradebook.export(course, LAB, course / "grades.csv")
     bob = read_csv(course / "grades.csv")["bob"]
     assert (bob["total"], bob["status"]) == ("40", "graded")
 
@@ -203,7 +206,7 @@ def test_text_is_no_formula(text):
 
 def test_the_csv_is_utf8_with_a_byte_order_mark_and_one_line_a_student(course):
     by_hand(course, "ada", "blank-penalty", manual_comment='Größer,\n"λ"?')
-    gradebook.export(course, course / "grades.csv")
+    gradebook.export(course, LAB, course / "grades.csv")
     content = (course / "grades.csv").read_bytes()
     assert content.startswith(b"\xef\xbb\xbfStudent ID,") and content.count(b"\n") == 4
     assert 'Größer, "λ"?' in read_csv(course / "grades.csv")["ada"]["comments"]
@@ -211,7 +214,7 @@ def test_the_csv_is_utf8_with_a_byte_order_mark_and_one_line_a_student(course):
 
 def test_feedback_holds_sentences_comments_and_work_of_one_student_and_needs_no_network(course):
     by_hand(course, "ada", "manual-prune-50", manual_score=4.0, manual_comment="**Well** done.")
-    files = gradebook.feedback(course)
+    files = gradebook.feedback(course, LAB)
     assert [file.name for file in files] == ["ada.html", "bob.html", "eve.html"]
     page = BeautifulSoup(files[0].read_text(encoding="utf-8"), "html.parser")
     text = page.get_text()
@@ -236,44 +239,46 @@ def test_what_formgrader_reads_is_there_and_nothing_that_could_be_autograded(cou
 
 def test_copies_of_a_hand_in_that_is_now_refused_go_away(course, released):
     hand_in(course, "ada", released, archive="second", refused="Two archives.")
-    shutil.rmtree(course / "collected" / "ada" / "notebooks")
-    gradebook.fill(course)
+    shutil.rmtree(course / "collected" / LAB.name / "ada" / "notebooks")
+    gradebook.fill(course, LAB)
     assert not list((course / "autograded" / "ada" / "lab1").glob("*.ipynb"))
 
 
 def test_mistakes_of_the_ta_are_said_in_one_sentence(course, released, refused, monkeypatch, tmp_path):
     with refused("labkit collect", tmp_path):
-        gradebook.fill(tmp_path)
+        gradebook.fill(tmp_path, LAB)
     with refused("labkit grade", tmp_path):
-        gradebook.export(tmp_path, tmp_path / "grades.csv")
+        gradebook.export(tmp_path, LAB, tmp_path / "grades.csv")
     hand_in(course, "new", released)
     with refused("new", "labkit grade"):
-        gradebook.feedback(course)
-    (course / "collected" / "new" / "submission.json").write_text("[" * 100_000)
+        gradebook.feedback(course, LAB)
+    (course / "collected" / LAB.name / "new" / "submission.json").write_text("[" * 100_000)
     with refused("submission.json", "labkit collect"):
-        gradebook.fill(course)
-    (course / "collected" / "new").rename(course / "collected" / "old")
+        gradebook.fill(course, LAB)
+    (course / "collected" / LAB.name / "new").rename(course / "collected" / LAB.name / "old")
     hand_in(course, "new", released)
-    (course / "collected" / "new" / "submission.json").replace(course / "collected" / "old" / "submission.json")
+    (course / "collected" / LAB.name / "new" / "submission.json").replace(
+        course / "collected" / LAB.name / "old" / "submission.json"
+    )
     with refused("old"):
-        gradebook.fill(course)
+        gradebook.fill(course, LAB)
 
 
 def test_a_gradebook_for_other_notebooks_is_left_alone(course, released, refused, monkeypatch):
     fewer = copy.deepcopy(released)
     fewer["03_channel_pruning"].cells = [c for c in fewer["03_channel_pruning"].cells if c.id != "manual-prune-90"]
-    monkeypatch.setattr(release, "released_notebooks", lambda: fewer)
+    monkeypatch.setattr(release, "released_notebooks", lambda lab: fewer)
     with refused("03_channel_pruning", "new class folder"):
-        gradebook.fill(course)
+        gradebook.fill(course, LAB)
 
 
 def test_a_damaged_gradebook_and_a_missing_nbgrader_are_said(course, refused, monkeypatch):
     (course / "gradebook.db").write_bytes(b"no database" * 100)
     with refused("gradebook.db", "not a database"):
-        gradebook.fill(course)
+        gradebook.fill(course, LAB)
     monkeypatch.setitem(sys.modules, "nbgrader.api", None)
     with refused('pip install "labkit[grading]"'):
-        gradebook.fill(course)
+        gradebook.fill(course, LAB)
 
 
 # ------------------------------------------------------------------ hostile notebooks
@@ -395,14 +400,13 @@ def test_verbatim_shows_any_text_letter_for_letter(text):
     assert html.get_text().replace("\t", "").strip() == text.replace("\t", "").strip()
 
 
+@needs.browser
 def test_formgrader_in_a_browser(course, tmp_path):
-    if reason := browser.missing():
-        pytest.skip(reason)
-    hostile = course / "collected" / "eve" / "notebooks" / "03_channel_pruning.ipynb"
+    hostile = course / "collected" / LAB.name / "eve" / "notebooks" / "03_channel_pruning.ipynb"
     content = json.loads(hostile.read_text(encoding="utf-8"))
     content["cells"] = HOSTILE + content["cells"]
     hostile.write_text(json.dumps(content), encoding="utf-8")
-    gradebook.fill(course)
+    gradebook.fill(course, LAB)
     shown = course / "autograded" / "eve" / "lab1" / hostile.name
 
     with browser.formgrader(course, tmp_path) as address, browser.chromium(tmp_path / "chromium") as page:
@@ -434,18 +438,18 @@ def test_formgrader_in_a_browser(course, tmp_path):
         browser.enter(page, "manual-prune-50", "4.5")
         browser.enter(page, "manual-prune-50-comment", "Größer als nötig.")
 
-        for file in gradebook.feedback(course):
+        for file in gradebook.feedback(course, LAB):
             page.get(file.as_uri())
             assert page.execute_script("return window.owned === undefined && document.scripts.length == 0")
 
-    gradebook.export(course, course / "grades.csv")
+    gradebook.export(course, LAB, course / "grades.csv")
     ada = read_csv(course / "grades.csv")["ada"]
     assert (ada["manual-prune-50"], ada["code"], ada["status"]) == ("4.5", "27.5", "8 cells ungraded")
     assert "Prune ratio 0.5: Größer als nötig." in ada["comments"]
 
     graded(course, "ada", RIGHT)
-    gradebook.fill(course)
-    gradebook.export(course, course / "grades.csv")
+    gradebook.fill(course, LAB)
+    gradebook.export(course, LAB, course / "grades.csv")
     ada = read_csv(course / "grades.csv")["ada"]
     assert (ada["manual-prune-50"], ada["code"], ada["points so far"]) == ("4.5", "35", "39.5")
     assert "Größer als nötig." in ada["comments"]

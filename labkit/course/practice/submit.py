@@ -1,4 +1,4 @@
-"""Pack the one archive that a student hands in, and say what is in it.
+"""Pack the one archive of a lab that a student hands in, and say what is in it.
 
 Everything is looked at before anything is written: what would be sent back later is refused now,
 with a sentence. Works offline, on any platform and in Colab, where the notebooks lie in Drive.
@@ -17,12 +17,13 @@ from pathlib import Path
 
 import labkit
 from labkit import models, records, settings
-from labkit.course import edition, practice, probe
-from labkit.course.judge import Verdict, judge
-from labkit.methods.slimming import experiments as studies
+from labkit.course import edition, labs
+from labkit.course.labs import Lab
+from labkit.course.practice import check, probe, saved
+from labkit.course.practice.judge import Verdict, judge
+from labkit.files import replacing
 from labkit.settings import LabError
 
-NOTEBOOKS = ("01_sparsity_training", "02_scaling_factors", "03_channel_pruning", "04_fine_tuning", "05_report")
 COLAB = Path("/content/drive/MyDrive/Colab Notebooks")
 PLACEHOLDER = "your student id"  # what STUDENT holds in the notebook as it is given out
 MEGABYTE = 10**6
@@ -57,9 +58,11 @@ class Receipt:
         return "\n".join([*lines, *(f"Note: {note}" for note in self.notes), *self._points()])
 
     def _points(self) -> list[str]:
+        if not self.verdicts:
+            return []
         lines = ["Points on the visible examples:"]
         for name, verdict in self.verdicts.items():
-            material = practice.visible()[name]
+            material = check.visible()[name]
             result = f"{verdict.points:g} of {verdict.of:g}" if verdict else "could not be tried"
             lines.append(f"  {material['title'].partition(' · ')[0]}  {result}")
             lines += [f"           {sentence}" for sentence in (verdict.sentences if verdict else [])]
@@ -68,7 +71,7 @@ class Receipt:
                 "  (If the check says otherwise, the function uses something that its notebook does not define.)"
             )
         points = sum(verdict.points for verdict in self.verdicts.values() if verdict)
-        of = sum(material["points"] for material in practice.visible().values())
+        of = sum(check.visible()[name]["points"] for name in self.verdicts)
         return [
             *lines,
             f"  together {points:g} of {of:g}. The grade is given on other inputs; plots and report are read.",
@@ -78,16 +81,20 @@ class Receipt:
 def add_commands(commands) -> None:
     hand = commands.add_parser("submit", help="make the one archive to hand in, and say what is in it")
     hand.add_argument("student", metavar="STUDENT_ID")
-    hand.add_argument("extra", nargs="*", type=Path, metavar="EXTRA", help="further files, such as a figure")
+    # without its default argparse would say that EXTRA is required
+    hand.add_argument(
+        "extra", nargs="*", type=Path, default=[], metavar="EXTRA", help="further files, such as a figure"
+    )
+    hand.add_argument("--lab", default="1", metavar="N", help="which lab (default: 1)")
     hand.add_argument(
         "--notebooks", type=Path, metavar="DIR", help="where the notebooks lie (default: found from here)"
     )
     hand.add_argument("--out", type=Path, metavar="DIR", help="where the archive goes (default: here)")
-    hand.set_defaults(command=lambda o: print(from_here(o.student, o.extra, o.notebooks, o.out)))
+    hand.set_defaults(command=lambda o: print(from_here(o.student, labs.named(o.lab), o.extra, o.notebooks, o.out)))
 
 
-def hand_in(student: str) -> None:
-    """What the last cell of notebook 05 calls: hand in from here, or say why not and what to do."""
+def hand_in(student: str, lab: int = 1) -> None:
+    """What the last cell of a lab's last notebook calls: hand in from here, or say why not and what to do."""
     if student.strip() in ("", PLACEHOLDER):
         print(
             "Nothing is handed in yet: write your id into STUDENT at the top, run the notebook again, "
@@ -95,25 +102,29 @@ def hand_in(student: str) -> None:
         )
         return
     try:
-        print(from_here(student.strip()))
+        print(from_here(student.strip(), labs.named(lab)))
     except LabError as error:
         print(f"Not handed in. {error}")
 
 
-def from_here(student: str, extra: tuple = (), notebooks: Path | None = None, out: Path | None = None) -> Receipt:
+def from_here(
+    student: str, lab: Lab, extra: tuple = (), notebooks: Path | None = None, out: Path | None = None
+) -> Receipt:
     """``submit`` with this process's runs and, if no folders are given, the notebooks that lie here
     (in Colab: in Drive) and an archive in the current folder, or beside ``notebooks`` from inside it."""
     places = (COLAB, Path("notebooks"), Path("."))
-    nearest = next((place for place in places if any(_candidates(place, name) for name in NOTEBOOKS)), places[1])
+    nearest = next(
+        (place for place in places if any(saved.candidates(place, name) for name in lab.notebooks)), places[1]
+    )
     here = Path.cwd().parent if Path.cwd().name == "notebooks" else Path.cwd()
-    return submit(student, notebooks or nearest, settings.current().folder, out or here, extra)
+    return submit(student, lab, notebooks or nearest, settings.current(lab=lab.number).folder, out or here, extra)
 
 
 def submit(
-    student: str, notebooks: Path, runs: Path, out: Path, extra: tuple = (), made: datetime | None = None
+    student: str, lab: Lab, notebooks: Path, runs: Path, out: Path, extra: tuple = (), made: datetime | None = None
 ) -> Receipt:
-    """Put ``student``'s archive into the folder ``out``: the five ``notebooks`` as they were saved,
-    the report and the records in ``runs``, labkit's models.py, and ``extra`` files. Equal content
+    """Put ``student``'s archive of ``lab`` into the folder ``out``: its ``notebooks`` as they were saved,
+    the report and the records in ``runs``, labkit's models, and ``extra`` files. Equal content
     and equal ``made`` (default: now) give equal bytes.
 
     Raises ``LabError``, with nothing written, for an id of another class, for a notebook that is
@@ -121,31 +132,33 @@ def submit(
     are too large or no part of a hand-in.
     """
     this, moment = edition.current(), made or datetime.now().astimezone()
-    target = Path(out) / this.archive_name(student)
+    target = Path(out) / this.archive_name(student, lab)
     files, cells, notes = {}, {}, []
-    for name in NOTEBOOKS:
-        path, note = _found(Path(notebooks), name)
-        files[f"notebooks/{name}.ipynb"] = content = _read(path)
-        cells[name] = code_cells(content, path)
-        refuse_unrun(cells[name], path)
-        notes += note + _errors(cells[name], path) + _as_given_out(cells[name], path)
-    files["report.pdf"] = _report(Path(runs) / "report.pdf")
-    refuse_unsaved(student, cells[NOTEBOOKS[-1]], path, Path(runs) / "report.pdf")
-    files["labkit/models.py"] = _read(Path(models.__file__))
+    paths = {name: saved.found(Path(notebooks), name) for name in lab.notebooks}
+    for name, (path, note) in paths.items():
+        files[f"notebooks/{name}.ipynb"] = content = saved.read(path)
+        cells[name] = saved.code_cells(content, path)
+        saved.refuse_unrun(cells[name], path)
+        notes += note + saved.stopped(cells[name], path) + saved.not_written(cells[name], path)
+    last, (last_path, _) = lab.notebooks[-1], paths[lab.notebooks[-1]]
+    if lab.report:
+        files[lab.report] = _report(Path(runs) / lab.report, last)
+    saved.refuse_another_student(student, cells[last], last_path)
+    if lab.report:
+        saved.refuse_unsaved(last_path, Path(runs) / lab.report)
+    files |= {
+        f"labkit/models/{path.name}": saved.read(path) for path in sorted(Path(models.__file__).parent.glob("*.py"))
+    }
     kept = records.load_all(runs)
-    files |= {f"records/{r.name}/record.json": _read(r.folder / "record.json") for r in kept}
-    if not any(record.kind == "sparsity" for record in kept):
-        notes.append(f"no training of your own is in {runs}: the records of notebooks 01 to 04 are missing.")
+    files |= {f"records/{record.name}/record.json": saved.read(record.folder / "record.json") for record in kept}
+    if lab.shipped_runs and all(record.config.get("parent") for record in kept):
+        notes.append(f"no training of your own is in {runs}: the records of the lab's trainings are missing.")
     notes += _outdated(kept)
     files |= {f"extra/{name}": content for name, content in _extras([Path(path) for path in extra]).items()}
-    if (total := sum(map(len, files.values()))) > MOST_ALL:
-        largest = max(files, key=lambda name: len(files[name]))
-        raise LabError(
-            f"The hand-in would have {total / MEGABYTE:.0f} MB, at most {MOST_ALL // MEGABYTE} are taken: "
-            f"make {largest} smaller ({len(files[largest]) / MEGABYTE:.0f} MB)."
-        )
+    _refuse_too_large(files)
     receipt = {
         "student": student,
+        "lab": lab.number,
         "edition": this.ref,
         "labkit": labkit.__version__,
         "made": moment.isoformat(timespec="seconds"),
@@ -153,19 +166,21 @@ def submit(
     }
     files["receipt.json"] = (json.dumps(receipt, ensure_ascii=False, indent=1) + "\n").encode()
     archive = _zip(files)
-    with records.replacing(target) as temporary:
+    with replacing(target) as temporary:
         temporary.write_bytes(archive)
-    verdicts, trouble = visible_points(cells)
+    verdicts, trouble = visible_points(check.visible(lab.name), cells)
     sizes = {path: len(content) for path, content in files.items()}
     digest = hashlib.sha256(archive).hexdigest()
     return Receipt(target.resolve(), len(archive), digest, sizes, notes + trouble, verdicts)
 
 
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise LabError(f"{path} cannot be read ({error.strerror}): close it elsewhere, and hand in again.") from error
+def _refuse_too_large(files: dict[str, bytes]) -> None:
+    if (total := sum(map(len, files.values()))) > MOST_ALL:
+        largest = max(files, key=lambda name: len(files[name]))
+        raise LabError(
+            f"The hand-in would have {total / MEGABYTE:.0f} MB, at most {MOST_ALL // MEGABYTE} are taken: "
+            f"make {largest} smaller ({len(files[largest]) / MEGABYTE:.0f} MB)."
+        )
 
 
 def _zip(files: dict[str, bytes]) -> bytes:
@@ -179,124 +194,22 @@ def _zip(files: dict[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def _candidates(folder: Path, name: str) -> list[Path]:
-    """Files of a notebook, such as "Copy of NAME.ipynb" or "NAME (1).ipynb", the newest first."""
-    files = [path for path in folder.glob("*.ipynb") if name in path.stem and path.name[0] != "." and path.is_file()]
-    return sorted(files, key=lambda path: (-path.stat().st_mtime_ns, path.stem != name, path.name))
-
-
-def _found(folder: Path, name: str) -> tuple[Path, list[str]]:
-    """A notebook's file, and a line about it if there was a choice."""
-    match _candidates(folder, name):
-        case []:
-            raise LabError(
-                f"{name}.ipynb is not in {folder.resolve()}: save it there, or name the right folder with "
-                f"--notebooks (in Colab: mount Drive, and save a copy of the notebook in Drive)."
-            )
-        case [path] if path.stem == name:
-            return path, []
-        case [path, *others]:
-            rest = f", the newest of {len(others) + 1} (not {', '.join(p.name for p in others)})" if others else ""
-            return path, [f"for {name}, {path.name} was taken{rest}."]
-
-
-def code_cells(content: bytes, path: Path) -> list[dict]:
-    """A notebook's code cells that are not empty, in order, down to the hand-in's: ``number`` (among
-    the code cells), ``id``, ``source``, ``count`` and ``error`` (a name, or None). Raises ``LabError``."""
-    try:
-        cells = [cell for cell in json.loads(content)["cells"] if cell["cell_type"] == "code"]
-        found = [_cell(cell, number) for number, cell in enumerate(cells, 1)]
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise LabError(
-            f"{path} is no notebook ({type(error).__name__}: {str(error)[:80]}): open it, save it again, or take "
-            "the one that was given out and run it."
-        ) from None
-    last = next((index for index, cell in enumerate(found) if "hand_in(" in cell["source"]), len(found))
-    return [cell for cell in found[:last] if cell["source"].strip()]
-
-
-def _cell(cell: dict, number: int) -> dict:
-    """What is looked at in a cell of the file, in either of the forms that Jupyter and Colab save."""
-    grading = cell["metadata"].get("nbgrader", {}).get("grade_id")
-    names = [str(output.get("ename")) for output in cell["outputs"] if output["output_type"] == "error"]
-    count = cell.get("execution_count")
-    return {
-        "number": number,
-        "id": grading or cell.get("id"),
-        "source": "".join(cell["source"]),
-        "count": count if type(count) is int else None,
-        "error": names[0] if names else None,
-    }
-
-
-def refuse_unrun(cells: list[dict], path: Path) -> None:
-    """Raises ``LabError`` for the first cell that was not run, or not after those above it."""
-    for before, cell in zip([None, *cells], cells):
-        if cell["count"] is None:
-            if stopped := next((above for above in cells[: cell["number"]] if above["error"]), None):
-                raise LabError(
-                    f"{path}: {_named(stopped)} stopped with {stopped['error']}, so nothing below it was run: mend it or "
-                    "empty it, choose Restart and run all, save, and hand in again."
-                )
-            raise LabError(f"{path}: {_named(cell)} was not run: choose Restart and run all, save, and hand in again.")
-        if before and cell["count"] <= before["count"]:
-            raise LabError(
-                f"{path}: {_named(cell)} was run before {_named(before)}, which stands above it: choose Restart and "
-                "run all, save, and hand in again."
-            )
-
-
-def refuse_unsaved(student: str, cells: list[dict], path: Path, report: Path) -> None:
-    """Raises ``LabError`` if the last notebook, as it was saved, is not the one that made the report."""
-    names = [
-        found[2] for cell in cells if (found := re.search(r"^STUDENT = (['\"])(.*)\1", cell["source"], re.MULTILINE))
-    ]
-    if names and names[0].strip() != student:
-        raise LabError(
-            f"{path}, as it is saved, says STUDENT = {names[0]!r} and not {student!r}: write your id there, run all "
-            "cells, save the notebook, and hand in again."
-        )
-    if path.stat().st_mtime < report.stat().st_mtime:
-        raise LabError(f"{path} was saved before the report was made: save the notebook now, and hand in again.")
-
-
-def _as_given_out(cells: list[dict], path: Path) -> list[str]:
-    """A line if answers that are graded by eye are not written yet."""
-    empty = re.compile(r'# Your code here\.|^answers\["\w+"\] = f?"""\s*"""', re.MULTILINE)
-    count = sum(bool(empty.search(cell["source"])) for cell in cells)
-    return [f"{path.name}: {count} answer{'s are' * (count > 1) or ' is'} not written yet."] if count else []
-
-
 def _outdated(kept: list[records.Record]) -> list[str]:
-    """A line for each pruning that was made from another training than the one that is handed in."""
-    notes, trained = [], {record.name: record for record in kept}
-    for record in kept:
-        try:
-            if record.kind == "pruning" and record.config.get("parent") in trained:
-                studies.made_from(record, trained[record.config["parent"]])
-        except LabError as error:
-            notes.append(str(error))
-    return notes
-
-
-def _named(cell: dict) -> str:
-    line = cell["source"].strip().splitlines()[0]
-    return f"code cell {cell['number']} ({line[:60]}{'…' if len(line) > 60 else ''})"
-
-
-def _errors(cells: list[dict], path: Path) -> list[str]:
+    """A line for each record that was made from another run than the one of that name that is handed in."""
+    configs = {record.name: records.digest(record.config) for record in kept}
     return [
-        f"{path.name}: {_named(cell)} stopped with {cell['error']}."
-        for cell in cells
-        if cell["error"] and not str(cell["id"]).startswith("check-")
+        f"{record.name} was made from another run than {parent} as it is now: run its notebook again."
+        for record in kept
+        if (parent := record.config.get("parent")) in configs
+        and record.config.get("parent_config", configs[parent]) != configs[parent]
     ]
 
 
-def _report(path: Path) -> bytes:
-    content = _read(path) if path.is_file() else b""
+def _report(path: Path, notebook: str) -> bytes:
+    content = saved.read(path) if path.is_file() else b""
     if not content.startswith(b"%PDF"):
         raise LabError(
-            f"{path} is {'no PDF' if content else 'missing'}: run notebook 05_report there, and hand in again (where runs "
+            f"{path} is {'no PDF' if content else 'missing'}: run notebook {notebook} there, and hand in again (where runs "
             "are looked for is set by the folder you are in, LABKIT_RUNS and LABKIT_SEED)."
         )
     return content
@@ -309,7 +222,7 @@ def _extras(paths: list[Path]) -> dict[str, bytes]:
         problem = _problem(path) or ("has the name of another extra file: rename it" if path.name in found else None)
         if problem:
             raise LabError(f"The extra file {str(path)!r} {problem}, and hand in again.")
-        found[path.name] = _read(path)
+        found[path.name] = saved.read(path)
     images = [name for name in found if name.lower().endswith(IMAGES)]
     if len(images) > MOST_IMAGES:
         raise LabError(
@@ -351,12 +264,16 @@ for name, (sources, parts) in request["blanks"].items():
 """
 
 
-def visible_points(cells: dict[str, list[dict]], seconds: float = SECONDS) -> tuple[dict, list[str]]:
+def visible_points(
+    materials: dict[str, dict], cells: dict[str, list[dict]], seconds: float = SECONDS
+) -> tuple[dict, list[str]]:
     """The verdict on every blank of the saved notebooks' ``cells`` on the visible examples, from a
     fresh process, so that nothing left over in a kernel helps; None where the process ended before;
     and a sentence if it did."""
+    if not materials:
+        return {}, []
     blanks = {}
-    for name, material in practice.visible().items():
+    for name, material in materials.items():
         sources = [cell["source"] for cell in cells[material["notebook"]]]
         itself = [cell["source"] for cell in cells[material["notebook"]] if cell["id"] == f"blank-{name}"]
         blanks[name] = sources + itself, material["functions"]  # the marked cell counts, as in grading
@@ -373,5 +290,5 @@ def visible_points(cells: dict[str, list[dict]], seconds: float = SECONDS) -> tu
     except OSError as error:
         out, trouble = b"", f"did not start ({error})"
     observed = dict(map(json.loads, re.findall(rb"^.+(?=\n)", out, re.MULTILINE)))
-    verdicts = {n: judge(m, observed[n]) if n in observed else None for n, m in practice.visible().items()}
+    verdicts = {n: judge(m, observed[n]) if n in observed else None for n, m in materials.items()}
     return verdicts, [f"the check of the blanks {trouble}; the archive is complete."] if trouble else []

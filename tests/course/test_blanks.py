@@ -1,16 +1,21 @@
 """The table of blanks: every declared wrong answer is caught with its own sentence, right ones are accepted.
 
-``python tests/test_blanks.py`` prints the table.
+``PYTHONPATH=tests python tests/course/test_blanks.py`` prints the table.
 """
 
 import json
 import random
 
+import needs
 import pytest
 
-from labkit.course import answers, blanks, grade, judge, practice, probe, sandbox
+from labkit.course import answers, blanks, labs
+from labkit.course.grading import grade, sandbox
+from labkit.course.practice import check, judge, probe
 from labkit.settings import LabError
 
+LAB = labs.named(1)
+BLANKS = blanks.of(LAB)
 SEEDS = (answers.VISIBLE_SEED, "hidden 1", "hidden 2")
 
 RIGHT = {
@@ -58,18 +63,18 @@ RIGHT = {
         "for row in range(len(linear.bias)):\n    thin_linear.bias.data[row] = linear.bias[row].item()",
     ),
 }
-BODIES = [(name, f, body) for name, blank in blanks.BLANKS.items() for f in blank.functions for body in RIGHT[f]]
-MISTAKES = [(name, mistake) for name, blank in blanks.BLANKS.items() for mistake in blank.mistakes]
+BODIES = [(name, f, body) for name, blank in BLANKS.items() for f in blank.functions for body in RIGHT[f]]
+MISTAKES = [(name, mistake) for name, blank in BLANKS.items() for mistake in blank.mistakes]
 
 
 @pytest.fixture(scope="module")
 def materials():
-    return {(name, seed): answers.material(name, seed) for name in blanks.BLANKS for seed in SEEDS}
+    return {(name, seed): answers.material(name, seed) for name in BLANKS for seed in SEEDS}
 
 
 def sources(name: str, function: str, body: str) -> list[str]:
     """The complete notebook's blank, then this body for one of its functions."""
-    return [answers.solution(name), answers.function_source(function, blanks.BLANKS[name].functions[function], body)]
+    return [answers.solution(name), answers.function_source(function, BLANKS[name].functions[function], body)]
 
 
 def verdict(material: dict, code: list[str]) -> judge.Verdict:
@@ -78,9 +83,9 @@ def verdict(material: dict, code: list[str]) -> judge.Verdict:
 
 
 def test_seven_blanks_of_five_points_with_at_least_five_mistakes_each():
-    assert [blank.points for blank in blanks.BLANKS.values()] == [5] * 7
-    for blank in blanks.BLANKS.values():
-        assert sum(blank.credit.values()) == blank.points
+    assert [blank.points for blank in BLANKS.values()] == [5] * 7
+    for blank in BLANKS.values():
+        assert sum(credit.points for credit in blank.credit) == blank.points
         assert len(blank.mistakes) >= 5
         assert all(mistake.sentence.endswith((".", "?")) for mistake in blank.mistakes)
 
@@ -110,14 +115,14 @@ NOT_QUITE = (
 
 @pytest.mark.parametrize(("function", "body", "said"), NOT_QUITE)
 def test_what_is_not_quite_right_gets_no_full_points_and_no_untrue_sentence(function, body, said, materials):
-    name = next(name for name, blank in blanks.BLANKS.items() if function in blank.functions)
+    name = next(name for name, blank in BLANKS.items() if function in blank.functions)
     for seed in SEEDS:
         found = verdict(materials[name, seed], sources(name, function, body))
         assert not found.right and said in found.sentences[0]
 
 
 def test_inputs_in_which_mistakes_look_alike_are_drawn_again():
-    for name, blank in blanks.BLANKS.items():
+    for name, blank in BLANKS.items():
         for seed in range(30):
             material = answers.material(name, seed)
             for mistake in blank.mistakes:
@@ -133,19 +138,19 @@ def test_a_blank_with_one_of_two_functions_is_not_called_empty(capsys):
     def lambda_for(budget, learning_rates, momentum):
         raise NotImplementedError
 
-    practice.check("penalty", sparsity_penalty, lambda_for)
+    check.check("penalty", sparsity_penalty, lambda_for)
     assert capsys.readouterr().out == "✗ Blank 1 (3 of 5 points so far): lambda_for is still empty.\n"
 
 
 def test_a_number_that_no_float_holds_is_wrong_and_nothing_more():
-    material = practice.visible()["kept-channels"]
+    material = check.visible()["kept-channels"]
     cases = material["functions"]["kept_channels"]["cases"]
     observed = [{"values": [10**400] * len(case["expected"]["values"]), "form": "?"} for case in cases]
     assert judge.judge(material, {"kept_channels": observed}).points == 0
 
 
 def test_a_private_verdict_repeats_nothing_that_the_code_chose():
-    material = practice.visible()["kept-channels"]
+    material = check.visible()["kept-channels"]
     count = len(material["functions"]["kept_channels"]["cases"])
     for raised, said in (("Inputs1010", "an exception of its own"), ("ValueError", "stops with ValueError.")):
         observed = [{"raised": raised, "message": "inputs 1010"}] * count
@@ -153,7 +158,7 @@ def test_a_private_verdict_repeats_nothing_that_the_code_chose():
         assert said in found.sentences[0] and "1010" not in str(found)
 
 
-@pytest.mark.parametrize("name", blanks.BLANKS)
+@pytest.mark.parametrize("name", BLANKS)
 def test_the_solution_in_the_notebook_is_right_for_every_seed(name, materials):
     for seed in SEEDS:
         assert verdict(materials[name, seed], [answers.solution(name)]).right
@@ -168,18 +173,19 @@ def test_right_answers_of_another_style_are_accepted(name, function, body, mater
 
 @pytest.mark.parametrize(("name", "mistake"), MISTAKES, ids=lambda value: getattr(value, "body", value))
 def test_every_declared_mistake_gets_its_own_sentence(name, mistake, materials):
-    function = mistake.function or next(iter(blanks.BLANKS[name].functions))
+    function = mistake.function or next(iter(BLANKS[name].functions))
     for seed in SEEDS:
         found = verdict(materials[name, seed], sources(name, function, mistake.body))
         assert found.sentences == [mistake.sentence] and found.points < found.of
 
 
+@needs.bubblewrap
 def test_sandbox_and_kernel_say_the_same_of_every_mistake_and_every_right_answer(materials):
     wanted = {}
     for name, function, body in BODIES:
         wanted[f"{name} {len(wanted)}"] = (name, sources(name, function, body), [])
     for name, mistake in MISTAKES:
-        function = mistake.function or next(iter(blanks.BLANKS[name].functions))
+        function = mistake.function or next(iter(BLANKS[name].functions))
         wanted[f"{name} {len(wanted)}"] = (name, sources(name, function, mistake.body), [mistake.sentence])
     jobs = {
         key: grade._job(materials[name, SEEDS[1]], {"code": {}}, "\n".join(code))
@@ -192,7 +198,7 @@ def test_sandbox_and_kernel_say_the_same_of_every_mistake_and_every_right_answer
 
 
 def test_visible_json_is_what_the_table_gives():
-    assert rounded(practice.visible()) == rounded(json.loads(answers.visible_text()))
+    assert rounded(check.visible()) == rounded(json.loads(answers.visible_text(LAB)))
 
 
 def rounded(value):
@@ -205,31 +211,31 @@ def rounded(value):
 
 
 def test_hidden_inputs_differ_from_the_visible_ones_and_repeat_for_the_same_seed():
-    for blank in blanks.BLANKS.values():
+    for blank in BLANKS.values():
         visible, hidden, again = (list(blank.cases(random.Random(seed))) for seed in ("0", "1", "1"))
         assert visible != hidden == again
 
 
 def test_check_prints_the_verdict_and_the_smallest_counter_example(capsys):
-    practice.check("kept-channels", lambda mask: mask.nonzero().flatten())
+    check.check("kept-channels", lambda mask: mask.nonzero().flatten())
     assert capsys.readouterr().out == "✓ Blank 3: right.\n"
 
     def kept_channels(mask):
         raise NotImplementedError
 
-    practice.check("kept-channels", kept_channels)
+    check.check("kept-channels", kept_channels)
     assert "○ Blank 3 is still empty" in capsys.readouterr().out
-    practice.check("kept-channels", lambda mask: mask.nonzero().squeeze())
+    check.check("kept-channels", lambda mask: mask.nonzero().squeeze())
     printed = capsys.readouterr().out
     assert "squeeze() breaks on one channel" in printed and "(3 of 5 points so far)" in printed
     assert "type and shape: expected int64 tensor of shape (1,), got int64 tensor of shape ()" in printed
     assert "value:" not in printed, "what is right is not shown"
-    practice.check("kept-channels", lambda mask: [7])
+    check.check("kept-channels", lambda mask: [7])
     assert "does not do what its docstring says" in capsys.readouterr().out
-    practice.check("kept-channels", lambda mask: 1 / 0)
+    check.check("kept-channels", lambda mask: 1 / 0)
     printed = capsys.readouterr().out
     assert "stops with ZeroDivisionError." in printed and "    division by zero" in printed
-    practice.check("kept-channels", lambda mask: None)
+    check.check("kept-channels", lambda mask: None)
     assert "returns nothing" in capsys.readouterr().out
 
 
@@ -237,10 +243,10 @@ def test_check_shows_a_picture_where_columns_are_meant(capsys):
     def copy_linear_weight(thin_linear, linear, kept):
         thin_linear.weight.data.copy_(linear.weight.data[:, : len(kept)])
 
-    practice.check("linear-weight", copy_linear_weight)
+    check.check("linear-weight", copy_linear_weight)
     assert "first columns" in capsys.readouterr().out
-    (fault,) = practice.verdict("linear-weight", {"copy_linear_weight": copy_linear_weight}).faults
-    assert [axis.get_title() for axis in practice.picture(fault.example).axes][1:] == ["expected", "yours"]
+    (fault,) = check.verdict("linear-weight", {"copy_linear_weight": copy_linear_weight}).faults
+    assert [axis.get_title() for axis in check.picture(fault.example).axes][1:] == ["expected", "yours"]
 
 
 @pytest.mark.parametrize(
@@ -248,7 +254,7 @@ def test_check_shows_a_picture_where_columns_are_meant(capsys):
 )
 def test_check_refuses_what_it_cannot_check(arguments, refused):
     with refused(arguments[0]):
-        practice.check(*arguments)
+        check.check(*arguments)
 
 
 def test_ready_judges_each_function_alone(capsys):
@@ -258,11 +264,11 @@ def test_ready_judges_each_function_alone(capsys):
     def penalty_gradient(gamma, lam):
         raise NotImplementedError
 
-    assert practice.ready(lambda_for) and not capsys.readouterr().out
-    assert not practice.ready(lambda_for, penalty_gradient)
+    assert check.ready(lambda_for) and not capsys.readouterr().out
+    assert not check.ready(lambda_for, penalty_gradient)
     assert "waits for blank 2 (penalty_gradient)" in capsys.readouterr().out
     with pytest.raises(LabError):
-        practice.ready(len)
+        check.ready(len)
 
 
 NOTEBOOK = [
@@ -314,7 +320,7 @@ def table() -> str:
     """Blanks x wrong answers: points, and whether it was caught with its own sentence."""
     lines = []
     for name, mistake in MISTAKES:
-        function = mistake.function or next(iter(blanks.BLANKS[name].functions))
+        function = mistake.function or next(iter(BLANKS[name].functions))
         found = [verdict(answers.material(name, seed), sources(name, function, mistake.body)) for seed in SEEDS]
         caught = all(v.sentences == [mistake.sentence] and not v.right for v in found)
         lines.append(f"{name:21s} {'caught' if caught else 'MISSED'} {found[0].points} of 5  {mistake.sentence}")

@@ -1,6 +1,6 @@
 """Call a student's function and say in plain values what it did.
 
-The same in the student's kernel, at hand-in, and in the grading sandbox (``labkit.course.inmate``):
+The same in the student's kernel, at hand-in, and in the grading sandbox, where this file lies alone:
 it imports nothing but torch and the standard library, and knows no expected value.
 
 Arguments are plain data: a number, a list of arguments, ``{"float32": nested lists}`` for a tensor
@@ -15,6 +15,10 @@ import torch
 from torch import nn
 
 DTYPES = {"float32": torch.float32, "int64": torch.int64, "bool": torch.bool}
+LAYERS = {  # by kind, an empty layer for a weight
+    "BatchNorm2d": lambda weight: nn.BatchNorm2d(len(weight)),
+    "Linear": lambda weight: nn.Linear(weight.shape[1], weight.shape[0]),
+}
 MOST_NUMBERS, MOST_LETTERS = 4096, 300
 COPIED = "copied"
 IMPORTS = "import torch\nfrom torch import nn\nfrom torch.nn import functional as F\nimport numpy as np"
@@ -29,9 +33,10 @@ def decode(argument):
     (kind, content), *options = argument.items()
     if kind in DTYPES:
         return torch.tensor(content, dtype=DTYPES[kind], requires_grad=bool(options))
+    if kind not in LAYERS:
+        raise ValueError(f"{kind!r} is no kind of argument: choose one of {', '.join([*DTYPES, *LAYERS])}")
     state = {name: torch.tensor(values) for name, values in content.items()}
-    rows, *columns = state["weight"].shape
-    layer = nn.BatchNorm2d(rows) if kind == "BatchNorm2d" else nn.Linear(columns[0], rows)
+    layer = LAYERS[kind](state["weight"])
     layer.load_state_dict(state, strict=False)
     return layer.eval()
 

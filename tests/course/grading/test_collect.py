@@ -34,39 +34,41 @@ from submissions import (
     zipped,
 )
 
-from labkit.course import archives, release
-from labkit.course import collect as collecting
+from labkit.course import blanks, labs, release
 from labkit.course.answers import solution
-from labkit.course.archives import Member
-from labkit.course.blanks import BLANKS
 from labkit.course.edition import Edition
-from labkit.course.repair import repair
+from labkit.course.grading import archives
+from labkit.course.grading import collect as collecting
+from labkit.course.grading.archives import Member
+from labkit.course.grading.repair import repair
 
+LAB = labs.named(1)
+BLANKS = blanks.of(LAB)
 EDITION = Edition("pruning_lab1_{student}", "[A-Za-z0-9]{4,16}")
 STUDENT = "b1234567"
 ARCHIVE = f"pruning_lab1_{STUDENT}.zip"
-COUNT = sum(cell.cell_type == "code" for cell in release.released_notebooks()["01_sparsity_training"].cells)
+COUNT = sum(cell.cell_type == "code" for cell in release.released_notebooks(LAB)["01_sparsity_training"].cells)
 FIRST, THIRD, LAST = "01_sparsity_training", "03_channel_pruning", "05_report"
 
 
 @pytest.fixture(scope="session")
 def released():
-    return release.released_notebooks()
+    return release.released_notebooks(LAB)
 
 
 @pytest.fixture
 def collected(tmp_path, monkeypatch, released):
     """``collected({path: content})`` -> what was collected from such an export, by student."""
-    monkeypatch.setattr(collecting, "released_notebooks", lambda edition: released)
+    monkeypatch.setattr(collecting, "released_notebooks", lambda lab, edition: released)
 
     def collected(export: dict, edition=EDITION) -> dict[str, dict]:
         for path, content in export.items():
             target = tmp_path / "export" / path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(content)
-        found = collecting.collect(tmp_path / "export", tmp_path, edition)
+        found = collecting.collect(tmp_path / "export", tmp_path, edition, LAB)
         for one in found:
-            folder = tmp_path / "collected" / one["student"]
+            folder = tmp_path / "collected" / LAB.name / one["student"]
             assert json.loads((folder / "submission.json").read_text(encoding="utf-8")) == one
             in_order({p.stem: nbformat.read(p, 4) for p in sorted((folder / "notebooks").iterdir())}, released)
         return {one["student"]: one for one in found}
@@ -96,7 +98,7 @@ def repaired(released):
         for change in changes:
             change(notebooks)
         contents = files(STUDENT, notebooks, names=names)
-        result = repair([Member(path, "", data) for path, data in contents.items()], released)
+        result = repair([Member(path, "", data) for path, data in contents.items()], released, BLANKS)
         in_order(result.notebooks, released)
         return result
 
@@ -127,14 +129,14 @@ def test_a_clean_hand_in_has_everything_and_no_notes(collected, released, tmp_pa
     assert list(found["code"]) == list(released)
     assert len(found["code"][FIRST]) == sum(cell.cell_type == "code" for cell in released[FIRST].cells)
     assert found["records"] == ["sparsity-lambda0"] and found["report"] is True
-    folder = tmp_path / "collected" / STUDENT
+    folder = tmp_path / "collected" / LAB.name / STUDENT
     assert (folder / "report.pdf").read_bytes() == PDF
     assert (folder / "records/sparsity-lambda0/record.json").read_bytes() == RECORD
     assert sorted(p.name for p in folder.iterdir()) == ["notebooks", "records", "report.pdf", "submission.json"]
     handed = run(filled(released, {}))
     for name, notebook in handed.items():
         assert nbformat.read(folder / f"notebooks/{name}.ipynb", 4).cells == notebook.cells
-    assert "1 hand-ins: 0 refused, 0 with notes, 1 without notes." in (tmp_path / "collected/notes.md").read_text()
+    assert "1 hand-ins: 0 refused, 0 with notes, 1 without notes." in (tmp_path / "collected/lab1/notes.md").read_text()
 
 
 def test_an_empty_hand_in_is_complete_too(repaired, released):
@@ -160,19 +162,22 @@ def test_any_text_in_a_blank_comes_through(repaired):
 def test_collecting_again_changes_no_byte_and_forgets_what_is_gone(collected, released, tmp_path, tree):
     export = {ARCHIVE: submission(STUDENT, {}, released), "pruning_lab1_b7654321.zip": b"no zip"}
     collected(export)
-    before, written = tree(tmp_path / "collected"), os.stat(tmp_path / "collected" / STUDENT / "report.pdf").st_mtime_ns
+    before, written = (
+        tree(tmp_path / "collected"),
+        os.stat(tmp_path / "collected" / LAB.name / STUDENT / "report.pdf").st_mtime_ns,
+    )
     collected(export)
     assert tree(tmp_path / "collected") == before
-    assert os.stat(tmp_path / "collected" / STUDENT / "report.pdf").st_mtime_ns == written
+    assert os.stat(tmp_path / "collected" / LAB.name / STUDENT / "report.pdf").st_mtime_ns == written
     collected({ARCHIVE: submission(STUDENT, {}, released, names={"report.pdf": None})})
-    assert not (tmp_path / "collected" / STUDENT / "report.pdf").exists()
+    assert not (tmp_path / "collected" / LAB.name / STUDENT / "report.pdf").exists()
 
 
 def test_notes_are_one_page_refused_first_and_quote_nothing_that_is_formatted(collected, released, tmp_path):
     name = "notebooks/`<script>\n# 01_sparsity_training.ipynb"
     clean, odd = submission(STUDENT, {}, released), submission("aaaa", {}, released, extra={name: b"{}"})
     collected({ARCHIVE: clean, "pruning_lab1_aaaa.zip": odd, "pruning_lab1_zzzz.zip": b"no zip"})
-    page = (tmp_path / "collected/notes.md").read_text()
+    page = (tmp_path / "collected/lab1/notes.md").read_text()
     assert "3 hand-ins: 1 refused, 1 with notes, 1 without notes." in page
     assert page.index("## zzzz (refused)") < page.index("## aaaa") and STUDENT not in page
     assert "- `notebooks/?<script>?# 01_sparsity_training.ipynb` is no notebook" in page
@@ -180,12 +185,12 @@ def test_notes_are_one_page_refused_first_and_quote_nothing_that_is_formatted(co
 
 def test_an_export_without_hand_ins_is_refused(tmp_path, refused):
     with refused("nowhere", "does not exist"):
-        collecting.collect(tmp_path / "nowhere", tmp_path, EDITION)
+        collecting.collect(tmp_path / "nowhere", tmp_path, EDITION, LAB)
     (tmp_path / "letter.txt").write_text("hello")
     with refused("class folder itself"):
-        collecting.collect(tmp_path, tmp_path, EDITION)
+        collecting.collect(tmp_path, tmp_path, EDITION, LAB)
     with refused("no archive"):
-        collecting.collect(tmp_path, tmp_path / "course", EDITION)
+        collecting.collect(tmp_path, tmp_path / "course", EDITION, LAB)
 
 
 # Whose it is, and where it lies in the export
@@ -234,7 +239,7 @@ def test_exports_of_every_shape(collected, released, tmp_path, kind, as_zip):
         assert [n for n in submitted["notes"] if "holds no student id; the receipt's is taken" not in n] == []
         assert len(submitted["notes"]) == (kind != "archives")
     if as_zip:
-        again = collecting.collect(tmp_path / "export/class.zip", tmp_path, EDITION)
+        again = collecting.collect(tmp_path / "export/class.zip", tmp_path, EDITION, LAB)
         assert {s["student"]: s for s in again} == found
 
 
@@ -287,13 +292,13 @@ def test_an_id_that_is_no_name_never_becomes_a_path(collected, released, tmp_pat
     assert found["student"] == "Ève-Ω_5"
     assert said(found["notes"], "The receipt's student id", "is none of this class")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["collected", "export"]
-    assert sorted(p.name for p in (tmp_path / "collected").iterdir()) == ["notes.md", "Ève-Ω_5"]
+    assert sorted(p.name for p in (tmp_path / "collected" / LAB.name).iterdir()) == ["notes.md", "Ève-Ω_5"]
 
 
 def test_a_file_named_like_a_path_never_becomes_one(collected, released, tmp_path):
     lax = Edition("pruning_lab1_{student}", ".*")
     (found,) = collected({"pruning_lab1_...zip": submission("..", {}, released)}, lax).values()
-    assert found["student"] == "pruning_lab1" and (tmp_path / "collected/pruning_lab1/submission.json").exists()
+    assert found["student"] == "pruning_lab1" and (tmp_path / "collected/lab1/pruning_lab1/submission.json").exists()
 
 
 def test_names_in_other_alphabets(collected, released):
@@ -410,7 +415,7 @@ def test_archives_that_are_refused(collected, released, tmp_path, sentence):
     assert (found["student"], found["records"], found["report"]) == (STUDENT, [], False)
     assert all(blank == {"source": None, "found": "missing"} for blank in found["blanks"].values())
     assert set(map(len, found["code"].values())) == {0}
-    folder = tmp_path / "collected" / STUDENT / "notebooks"
+    folder = tmp_path / "collected" / LAB.name / STUDENT / "notebooks"
     for name, notebook in released.items():
         assert nbformat.read(folder / f"{name}.ipynb", 4).cells == notebook.cells
     assert sorted(p.name for p in tmp_path.iterdir()) == ["collected", "export"]
@@ -529,7 +534,7 @@ def test_records_and_reports_that_are_odd(collected, released, tmp_path):
     three = submission("cccc", {}, released, extra={"report.pdf": b"<html>"})
     found = collected({ARCHIVE: one, "pruning_lab1_aaaa.zip": two, "pruning_lab1_cccc.zip": three})
     assert found[STUDENT]["records"] == ["good", "sparsity-lambda0"] and found[STUDENT]["report"]
-    assert sorted(p.name for p in (tmp_path / "collected" / STUDENT / "records").iterdir()) == [
+    assert sorted(p.name for p in (tmp_path / "collected" / LAB.name / STUDENT / "records").iterdir()) == [
         "good",
         "sparsity-lambda0",
     ]
@@ -586,10 +591,12 @@ def test_of_two_versions_the_exact_name_counts_else_the_one_run_further(released
         notebooks = filled(released, {"penalty_gradient": body})
         return Member(path, "", nbformat.v4.writes((run(notebooks) if ran else notebooks)[FIRST]).encode())
 
-    exact = repair([sheet("return 1", f"{FIRST}.ipynb", ran=False), sheet("return 2", f"{FIRST} (1).ipynb")], released)
+    exact = repair(
+        [sheet("return 1", f"{FIRST}.ipynb", ran=False), sheet("return 2", f"{FIRST} (1).ipynb")], released, BLANKS
+    )
     assert exact.blanks["subgradient"]["source"].endswith("return 1")
     assert said(exact.notes, f"{FIRST}: `{FIRST}.ipynb` counts", f"`{FIRST} (1).ipynb`")
-    further = repair([sheet("return 1", "a.ipynb", ran=False), sheet("return 2", "b.ipynb")], released)
+    further = repair([sheet("return 1", "a.ipynb", ran=False), sheet("return 2", "b.ipynb")], released, BLANKS)
     assert further.blanks["subgradient"]["source"].endswith("return 2")
     assert said(further.notes, f"{FIRST}: `b.ipynb` counts", "`a.ipynb`")
 
@@ -616,7 +623,7 @@ def test_of_two_versions_the_exact_name_counts_else_the_one_run_further(released
     ],
 )
 def test_files_that_are_no_notebooks_count_as_missing(released, content, why):
-    result = repair([Member(f"notebooks/{FIRST}.ipynb", "", content)], released)
+    result = repair([Member(f"notebooks/{FIRST}.ipynb", "", content)], released, BLANKS)
     in_order(result.notebooks, released)
     assert said(result.notes, f"`notebooks/{FIRST}.ipynb`", why, "it counts as missing")
     assert said(result.notes, f"{FIRST} is missing.")
@@ -657,7 +664,7 @@ def test_what_json_and_utf_8_have_no_sign_for_is_replaced(released):
     odd = {"application/json": [float("nan"), float("inf")], "text/plain": "\udfff"}
     cells["01-02"]["outputs"] = [{"output_type": "display_data", "data": odd, "metadata": {}}]
     data = json.dumps(content).replace("Infinity", "1e999").encode()
-    result = repair([Member(f"{FIRST}.ipynb", "", data)], released)
+    result = repair([Member(f"{FIRST}.ipynb", "", data)], released, BLANKS)
     assert result.blanks["subgradient"]["source"].endswith("# ?") and result.code[FIRST]
     expected = {"application/json": [None, None], "text/plain": "?"}
     assert cell_of(result.notebooks, "01-02").outputs[0].data == expected
@@ -682,15 +689,15 @@ def test_lost_metadata_of_an_empty_hand_in(repaired):
 
 def test_the_cells_that_colab_gets_from_the_edition_are_known(tmp_path):
     edition = Edition("pruning_lab1_{student}", "[A-Za-z0-9]{4,16}", "school/lab", "v1")
-    (tmp_path / "pruning_lab1_aaaa.zip").write_bytes(submission("aaaa", {}, release.released_notebooks(edition)))
+    (tmp_path / "pruning_lab1_aaaa.zip").write_bytes(submission("aaaa", {}, release.released_notebooks(LAB, edition)))
     for known in (edition, EDITION):  # the class folder may lie in the export
-        (found,) = collecting.collect(tmp_path, tmp_path / "grading", known)
+        (found,) = collecting.collect(tmp_path, tmp_path / "grading", known, LAB)
         assert found["notes"] == []
 
 
 def test_so_many_notebooks_are_not_all_read(released):
     first, third = (nbformat.v4.writes(run(filled(released, {}))[name]).encode() for name in (FIRST, THIRD))
-    result = repair([Member(f"{n:03}.ipynb", "", first if n < 59 else third) for n in range(60)], released)
+    result = repair([Member(f"{n:03}.ipynb", "", first if n < 59 else third) for n in range(60)], released, BLANKS)
     assert said(result.notes, "Of 60 notebooks only 40 are read, not `040.ipynb`")
     assert result.blanks["penalty"]["found"] == "id" and said(result.notes, f"{THIRD} is missing")
 
@@ -715,7 +722,7 @@ def test_format_3_is_read(released):
 
     cells = [old(cell) for cell in filled(released, {})[THIRD].cells]
     content = {"nbformat": 3, "nbformat_minor": 0, "metadata": {"name": ""}, "worksheets": [{"cells": cells}]}
-    result = repair([Member(f"{THIRD}.ipynb", "", json.dumps(content).encode())], released)
+    result = repair([Member(f"{THIRD}.ipynb", "", json.dumps(content).encode())], released, BLANKS)
     in_order(result.notebooks, released)
     assert result.blanks["kept-channels"] == {"source": solution("kept-channels").strip(), "found": "name"}
     cell = cell_of(result.notebooks, "manual-prune-90")
@@ -743,7 +750,7 @@ def test_fields_of_wrong_types_count_as_empty(released):
     code_cells[3].update(execution_count="first", metadata={"nbgrader": [], "tags": "x,y", "collapsed": 3}, id=["x"])
     odd = [content["cells"].index(cell) + 1 for cell in code_cells[:3]]
     content["cells"].append(None)
-    result = repair([Member(f"{FIRST}.ipynb", "", json.dumps(content).encode())], released)
+    result = repair([Member(f"{FIRST}.ipynb", "", json.dumps(content).encode())], released, BLANKS)
     in_order(result.notebooks, released)
     where = ", ".join(map(str, [*odd, len(content["cells"])]))
     assert said(result.notes, f"fields of a wrong type, which were taken as empty (cells {where})")
@@ -784,14 +791,14 @@ def test_no_junk_in_a_cell_breaks_anything(released, junk, where, key):
         content["cells"][where] = junk
     else:
         content["cells"][where][key] = junk
-    result = repair([Member(f"{FIRST}.ipynb", "", json.dumps(content).encode())], released)
+    result = repair([Member(f"{FIRST}.ipynb", "", json.dumps(content).encode())], released, BLANKS)
     in_order(result.notebooks, released)
     nbformat.v4.writes(result.notebooks[FIRST]).encode("utf-8", "replace")
 
 
 @given(junk=JSON)
 def test_no_junk_as_a_notebook_breaks_anything(released, junk):
-    result = repair([Member(f"{FIRST}.ipynb", "", json.dumps(junk).encode())], released)
+    result = repair([Member(f"{FIRST}.ipynb", "", json.dumps(junk).encode())], released, BLANKS)
     in_order(result.notebooks, released)
 
 
@@ -1058,10 +1065,10 @@ def test_the_cell_that_hands_in_need_not_have_run(repaired):
 
 
 def test_one_hand_in_that_breaks_the_repair_does_not_stop_the_class(collected, released, monkeypatch):
-    def breaks(members, released):
+    def breaks(members, released, declared):
         if members:
             raise KeyError("never seen before")
-        return repair(members, released)
+        return repair(members, released, BLANKS)
 
     monkeypatch.setattr(collecting, "repair", breaks)
     (found,) = collected({ARCHIVE: submission(STUDENT, {}, released)}).values()
