@@ -19,7 +19,7 @@ LAB = labs.named(1)
 SMALLER = {
     "settings.py": {
         "train=Recipe(epochs=8, batch=50": "train=Recipe(epochs=1, batch=50",
-        "Recipe(epochs=6": "Recipe(epochs=1",
+        "fine_tune=Recipe(epochs=6,": "fine_tune=Recipe(epochs=1,",
     },
     "data/__init__.py": {
         "generate(5600, seed=0)": "generate(700, seed=0)",
