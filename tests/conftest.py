@@ -32,11 +32,21 @@ def tiny_data():
     return tiny_dataset()
 
 
+def compute_in(monkeypatch, dtype):
+    for module in ("hardware", "training.loop"):
+        monkeypatch.setattr(f"labkit.{module}.fast_dtype", lambda device: dtype)
+
+
 @pytest.fixture
-def float32(monkeypatch):
+def precision(monkeypatch):
+    """``precision(dtype)``: train and evaluate in it on every machine."""
+    return lambda dtype: compute_in(monkeypatch, dtype)
+
+
+@pytest.fixture
+def float32(precision):
     """Train and evaluate in float32 on every machine."""
-    for module in ("hardware", "training"):
-        monkeypatch.setattr(f"labkit.{module}.fast_dtype", lambda device: torch.float32)
+    precision(torch.float32)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,5 @@
-"""What tests run in processes of their own, which may be killed or meet a full disk."""
+"""What several tests share: small networks and data, and what runs in processes of its own, which may be
+killed or meet a full disk."""
 
 import os
 import resource
@@ -6,12 +7,23 @@ import signal
 
 import torch
 
-from labkit import records
-from labkit.data import shapes
-from labkit.data import Dataset, Images
-from labkit.models import VGGNet
+from labkit import files, models, records
+from labkit.data import Dataset, Images, shapes
+from labkit.models import Specification
+from labkit.records import Record
 from labkit.settings import LabError, Recipe
 from labkit.training import fit
+
+
+def vgg_of(*stages, classes=10, size=32):
+    """The specification of a VGG: a list of widths for each stage."""
+    widths = tuple(width for stage in stages for width in stage)
+    return Specification("vgg", tuple(map(len, stages)), widths, classes, size)
+
+
+def vgg(*stages, classes=10, seed=0):
+    """``vgg([8, 8], [16])``: two convolutions, pooling, one convolution."""
+    return models.build(vgg_of(*stages, classes=classes), seed)
 
 
 def tiny_dataset() -> Dataset:
@@ -25,10 +37,34 @@ def slimming(gammas, lam):
 
 
 def tiny_fit(folder, epochs, watch=None, lam=1e-3, penalty=slimming, save_every=0):
-    torch.manual_seed(0)
-    net = VGGNet([8, "M", 8])
+    net = vgg([8], [8])
     options = {"kind": "sparsity", "lam": lam, "penalty_gradient": penalty, "watch": watch, "save_every": save_every}
     return fit(net, tiny_dataset(), Recipe(epochs, batch=50), folder=folder, **options)
+
+
+class Stopped(Exception):
+    """What ``stop_after`` ends a training with."""
+
+
+def stop_after(epochs):
+    def watch(history, of):
+        if len(history) == epochs:
+            raise Stopped
+
+    return watch
+
+
+def assert_same_run(a, b):
+    """Bit-equal: history, weights, statistics and scaling factors."""
+    one, other = records.load(a), records.load(b)
+    assert one.history == other.history
+    assert one.config == other.config
+    assert one.snapshots == other.snapshots
+    weights, expected = one.state(), other.state()
+    assert weights.keys() == expected.keys()
+    assert all(torch.equal(weights[name], expected[name]) for name in expected)
+    for mine, theirs in zip(one.gammas(), other.gammas(), strict=True):
+        assert all(torch.equal(mine[name], theirs[name]) for name in theirs)
 
 
 def train(sender, folder, epochs, death=None):
@@ -64,9 +100,9 @@ def save_on_full_disk(sender, folder, what):
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
     try:
         if what == "weights":
-            records.write_tensors(folder / "weights.safetensors", {"w": torch.ones(10_000)})
+            files.write_tensors(folder / "weights.safetensors", {"w": torch.ones(10_000)})
         elif what == "record":
-            records.write_text(folder / "record.json", "x" * 10_000)
+            files.write_text(folder / "record.json", "x" * 10_000)
         else:
             tiny_fit(folder, epochs=4)
     except LabError as error:

@@ -33,7 +33,7 @@ def results(device="cpu", precision="bfloat16", full=2.5):
         "evaluation": pair,
         "step": {
             "profile": "quick",
-            "network": "VGG-11, width 0.5, batch 50",
+            "network": "vgg11, width 0.5, batch 50",
             "milliseconds": 10.0,
             "kinds": dict.fromkeys([*bench.KINDS, bench.REST], 1.0),
         },

@@ -2,23 +2,22 @@
 
 import ipywidgets
 import torch
+from workers import vgg_of
 
-from labkit import measure
-from labkit.view import widgets
-from labkit.models import VGGNet, prunable, with_widths
+from labkit import measure, models
 from labkit.pruning import global_plan
 from labkit.records import Record
+from labkit.view import widgets
 
 
 class Run(Record):
     def gammas(self):
         torch.manual_seed(0)
-        with torch.device("meta"):
-            layers = prunable(VGGNet(self.channels))
+        layers = models.convolutions(models.build(self.specification))
         return [{name: torch.rand(conv.out_channels) for name, (conv, _) in layers.items()}]
 
 
-RUN = Run("sparsity", {"lambda": 0.1}, [16, "M", 32], 10)
+RUN = Run("sparsity", {"lambda": 0.1}, vgg_of([16], [32]).to_dict())
 
 
 def test_dragging_the_ratio_redraws_plan_parameters_and_picture():
@@ -27,7 +26,7 @@ def test_dragging_the_ratio_redraws_plan_parameters_and_picture():
     before = picture.value
     slider.value = 0.75
     plan = global_plan(RUN.gammas()[-1], 0.75)
-    slim = VGGNet(with_widths(RUN.channels, plan.widths))
+    slim = models.build(RUN.specification.with_widths(plan.widths))
     assert f"{measure.parameters(slim):,} parameters, {measure.macs(slim):,} MACs" in text.value
     assert picture.value != before and bytes(picture.value).startswith(b"\x89PNG")
 
