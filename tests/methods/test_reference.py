@@ -2,6 +2,8 @@
 
 import importlib.util
 import io
+import json
+from functools import cache
 from statistics import mean
 
 import numpy as np
@@ -25,6 +27,13 @@ _spec.loader.exec_module(make_reference)
 EXPERIMENTS = records.folders_with_runs(REFERENCE)
 RECORDS = [record for experiment in EXPERIMENTS for record in records.load_all(experiment)]
 QUICK = [experiment for experiment in EXPERIMENTS if experiment_name(experiment).startswith("quick-shapes-seed")]
+
+
+def test_every_shipped_record_has_the_current_format():
+    contents = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(REFERENCE.rglob("record.json"))]
+    assert len(contents) == len(RECORDS) > 80
+    assert {content["format"] for content in contents} == {records.FORMAT}
+    assert not any({"channels", "classes"} & content.keys() for content in contents)
 
 
 def record_id(record):
@@ -107,6 +116,7 @@ def test_photographs_used_all_test_images_and_enough_training_images():
         assert record.config["data"]["train"] >= 10_000
 
 
+@cache
 def drawn(experiment):
     """Every figure that a method draws of an experiment, by file name."""
     return {name: figure for figures in methods.declared("figures") for name, figure in figures(experiment).items()}
@@ -123,14 +133,14 @@ def test_figures_are_redrawn_from_the_records(experiment):
         assert any(axis.get_ylabel() for axis in figure.axes)
 
 
-def test_shipped_figures_are_those_of_the_records():
+@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=experiment_name)
+def test_shipped_figures_are_those_of_the_records(experiment):
     """By pixels, since another matplotlib draws the same picture in other bytes. What is allowed is half of
     the smallest difference between two seeds' figures."""
-    for experiment in EXPERIMENTS:
-        for name, figure in drawn(experiment).items():
-            now, shipped = imread(io.BytesIO(plots.png(figure))), imread(experiment / "figures" / f"{name}.png")
-            assert now.shape == shipped.shape
-            assert np.abs(now - shipped).mean() < 0.0015, f"{experiment_name(experiment)}, {name}: run make figures"
+    for name, figure in drawn(experiment).items():
+        now, shipped = imread(io.BytesIO(plots.png(figure))), imread(experiment / "figures" / f"{name}.png")
+        assert now.shape == shipped.shape
+        assert np.abs(now - shipped).mean() < 0.0015, f"{experiment_name(experiment)}, {name}: run make figures"
 
 
 @pytest.mark.parametrize("page", make_reference.PAGES, ids=lambda path: path.name)

@@ -1,5 +1,7 @@
 """The arithmetic of the estimate, and the doctor's page; no clock is trusted."""
 
+from dataclasses import replace
+
 import pytest
 
 from labkit import measure, models, records, settings
@@ -45,8 +47,33 @@ def test_thin_networks_are_as_large_as_those_of_the_reference_runs():
                 assert 0.6 < uniform / row["macs"] < 1.6, (experiment, row["ratio"])
 
 
+def test_a_ratio_between_those_that_were_seen_is_interpolated():
+    table = {"shapes": {0.0: 1.0, 0.5: 0.5, 1.0: 0.0}, "photographs": {0.0: 1.0, 0.5: 0.8, 1.0: 0.0}}
+    assert estimate.left(table, "shapes", 0.6) == pytest.approx(0.4)
+    assert estimate.left(table, "photographs", 0.25) == pytest.approx(0.9)
+    new = replace(PROFILES["quick"], ratios=(0.33, 0.77))
+    assert all(time > 0 for time in seconds(lambda keep, together: 0.001, new).values())
+    keeps = []
+    seconds(lambda keep, together: keeps.append(keep) or 0.0, new)
+    assert estimate.left(LEFT, "shapes", 0.77) in keeps and LEFT["shapes"][0.9] < estimate.left(LEFT, "shapes", 0.77) < LEFT["shapes"][0.7]
+
+
+@pytest.mark.parametrize("data", ["cifar10", "folder:/my/photos", "never-heard-of"])
+def test_an_unknown_data_set_is_taken_for_photographs(data):
+    def step(keep, together):
+        return 0.001 * keep
+
+    assert seconds(step, data=data) == seconds(step, data="photographs") != seconds(step, data="shapes")
+
+
+def test_a_notebook_that_no_method_declares_is_refused(refused):
+    with refused("'17_unheard_of'", "01_sparsity_training"):
+        estimate.seconds_for("17_unheard_of", PROFILES["quick"], SIZES, "shapes", lambda keep, together: 0.0)
+
+
 @pytest.mark.parametrize("together", [1, 2])
-def test_steps_are_timed_and_their_trainings_never_finished(together):
+def test_steps_are_timed_and_their_trainings_never_finished(together, monkeypatch):
+    monkeypatch.setattr(estimate, "ENOUGH", 0.05)
     here = settings.current()
     assert estimate.seconds_per_image(here.profile, here.device, 0.1, together) > 0
     assert not list(here.runs.iterdir())

@@ -9,7 +9,7 @@ from workers import vgg
 from labkit import cli, models, records, settings, slimming, training
 from labkit.methods import slimming_tasks
 from labkit.settings import Recipe
-from labkit.tools import figures, run
+from labkit.tools import estimate, figures, run
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +62,8 @@ def test_figures_redraws_everything_from_the_records_alone(experiment, tmp_path)
         weights.unlink()
     assert cli.main(["figures", str(experiment), "--out", str(tmp_path / "a")]) == 0
     assert "| sparse | 0% |" in (tmp_path / "a" / "results.md").read_text(encoding="utf-8")
-    first = {path.name: path.read_bytes() for path in figures.draw(experiment, tmp_path / "b")}
-    again = {path.name: path.read_bytes() for path in figures.draw(experiment, tmp_path / "c")}
+    first = {path.name: path.read_bytes() for path in (tmp_path / "a" / "figures").iterdir()}
+    again = {path.name: path.read_bytes() for path in figures.draw(experiment, tmp_path / "b")}
     assert len(first) == 9 and first == again
 
 
@@ -128,6 +128,7 @@ def test_a_wrong_word_gets_one_sentence_and_no_traceback(arguments, said, capsys
 
 def test_doctor_names_profile_and_precision(capsys, monkeypatch):
     monkeypatch.setattr(settings, "PROFILES", {"quick": settings.PROFILES["quick"]})  # the others take a minute
+    monkeypatch.setattr(estimate, "ENOUGH", 0.05)
     assert cli.main(["doctor"]) == 0
     printed = capsys.readouterr().out
     assert "quick" in printed and ("bfloat16" in printed or "float32" in printed)
