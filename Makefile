@@ -25,7 +25,7 @@ release: $(READY)
 	$(BIN)/labkit release --repo "$(REPO)" --ref "$(or $(REF),main)"
 
 bench: $(READY)
-	$(BIN)/labkit bench
+	$(BIN)/python benchmarks/speed.py
 
 figures: $(READY)
 	$(BIN)/labkit figures data/reference

@@ -10,9 +10,8 @@ from labkit.settings import LabError
 GROUPS = (
     "labkit.tools.doctor",
     "labkit.tools.migrate",
-    "labkit.course.submit",
+    "labkit.course.practice.submit",
     "labkit.course.produce",
-    "labkit.tools.bench",
     "labkit.course.staff",
 )
 

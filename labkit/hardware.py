@@ -63,7 +63,7 @@ def _on_gpu(tensor: Tensor) -> bool:
 def _capture(step: Callable, state: list[Tensor], batch: tuple[Tensor, ...]) -> Callable:
     """The step as a graph, or the step itself; ``state`` is put back after the steps that recording takes."""
     inputs, before = [tensor.clone() for tensor in batch], [tensor.clone() for tensor in state]
-    graph, stream = torch.cuda.CUDAGraph(), torch.cuda.Stream()
+    graph, stream = torch.cuda.CUDAGraph(), _recording_stream(torch.cuda.current_stream().cuda_stream)
     stream.wait_stream(torch.cuda.current_stream())
     try:
         # A capture that fails leaves older versions of torch in disorder, so a step that waits is found before.
@@ -73,10 +73,11 @@ def _capture(step: Callable, state: list[Tensor], batch: tuple[Tensor, ...]) -> 
             with _waiting_is_an_error():
                 step(*inputs)
         torch.cuda.current_stream().wait_stream(stream)
-        # A stream of its own: captures on one stream share scratch memory. The outer context puts ours back.
+        # The outer context puts our stream back.
         with torch.cuda.stream(torch.cuda.current_stream()), torch.cuda.graph(graph, stream=stream):
             step(*inputs)
-    except RuntimeError:
+    except RuntimeError as error:
+        print(f"The training step cannot be recorded and runs slower, as it is ({str(error).splitlines()[0]}).")
         return step
     finally:
         torch.cuda.synchronize()
@@ -101,6 +102,13 @@ def _waiting_is_an_error():
         yield
     finally:
         torch.cuda.set_sync_debug_mode("default")
+
+
+@cache
+def _recording_stream(training: int) -> torch.cuda.Stream:
+    """The stream on which steps of the training on the stream ``training`` are recorded: what is recorded on
+    one stream shares scratch memory, so no two trainings may share it; and there are only 32 streams."""
+    return torch.cuda.Stream()
 
 
 @cache

@@ -12,23 +12,15 @@ import time
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 
-from labkit.course import gradebook
+from needs import BROWSERS
 
+from labkit.course import labs
+from labkit.course.grading import gradebook
+
+LAB = labs.named(1)
 PATIENCE = 60  # seconds, for anything that usually takes one
-
-
-def missing() -> str | None:
-    """What a browser test lacks on this machine, as a reason to skip it."""
-    for module in ("nbgrader", "jupyterlab", "selenium"):
-        if not find_spec(module):
-            return f"the module {module} is not installed"
-    for program in (("chromedriver",), ("chromium", "chromium-browser", "google-chrome")):
-        if not any(map(shutil.which, program)):
-            return f"the program {' or '.join(program)} is not installed"
-    return None
 
 
 @contextmanager
@@ -42,7 +34,7 @@ def formgrader(course: Path, folder: Path):
     own = {f"JUPYTER_{kind}_DIR": str(folder / kind.lower()) for kind in ("CONFIG", "DATA", "RUNTIME")}
     options = {"IdentityProvider.token": token, "ServerApp.port": port, "ServerApp.port_retries": 0}
     options |= {"ServerApp.ip": "127.0.0.1", "ServerApp.open_browser": False, "ServerApp.allow_root": True}
-    command = gradebook.formgrader_command(course) + [f"--{name}={value}" for name, value in options.items()]
+    command = gradebook.formgrader_command(course, LAB) + [f"--{name}={value}" for name, value in options.items()]
     log = folder / "server.log"
     with open(log, "wb") as file:
         environment = {**os.environ, **own, "IPYTHONDIR": str(folder / "ipython")}
@@ -76,7 +68,7 @@ def chromium(folder: Path, width: int = 1200, height: int = 900):
     from selenium import webdriver
 
     options = webdriver.ChromeOptions()
-    options.binary_location = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))))
+    options.binary_location = next(filter(None, map(shutil.which, BROWSERS)))
     for argument in (
         "--headless=new",
         "--no-sandbox",  # pages of our own making only, and tests may run as root
@@ -111,7 +103,7 @@ def until(driver, script: str):
 
 def open_submission(driver, address, notebook: str, student: str) -> None:
     """Go the TA's way from a notebook's list of submissions to the page that grades one student's."""
-    driver.get(address(f"/formgrader/gradebook/{gradebook.ASSIGNMENT}/{notebook}"))
+    driver.get(address(f"/formgrader/gradebook/{LAB.name}/{notebook}"))
     until(driver, "typeof models == 'object' && models.loaded")
     link = until(driver, f"$('a.name-shown').filter((_, a) => a.text == {student!r})[0].href")
     driver.get(link)

@@ -14,12 +14,12 @@ from itertools import cycle, islice
 from pathlib import Path
 
 import submissions as made
-from test_sandbox import HOSTILE
+from hostile import HOSTILE
 
 from labkit import cli
-from labkit.course import edition, release
+from labkit.course import edition, labs, release
 
-ALL = 35
+LAB, ALL = labs.named(1), 35
 
 
 Archive = Callable[[str], bytes]
@@ -96,7 +96,7 @@ def hostile(build) -> Iterator[tuple[str, Archive, float | None, str]]:
 
 def students(count: int | None = None) -> list[Student]:
     """Every row once; then, up to ``count``, more of those who did their work."""
-    notebooks, course = release.released_notebooks(), edition.current()
+    notebooks, course = release.released_notebooks(LAB), edition.current()
 
     def build(bodies: dict, **options) -> Archive:
         def archive(student: str) -> bytes:
@@ -112,7 +112,7 @@ def students(count: int | None = None) -> list[Student]:
     found = []
     for number, (kind, archive, points, noted) in enumerate(rows, 1):
         name = f"s{number:03d}{cleared(kind)}"[:16]
-        found.append(Student(course.archive_name(name), archive(name), name, points, noted))
+        found.append(Student(course.archive_name(name, LAB), archive(name), name, points, noted))
     return found
 
 
@@ -136,7 +136,10 @@ def marks(csv_file: Path) -> dict[str, dict[str, str]]:
 
 
 def graded(course: Path) -> dict[str, dict]:
-    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in (course / "graded").glob("*.json")}
+    return {
+        path.stem: json.loads(path.read_text(encoding="utf-8"))
+        for path in (course / "graded" / LAB.name).glob("*.json")
+    }
 
 
 def main(count: int) -> None:
@@ -148,8 +151,8 @@ def main(count: int) -> None:
             words[0]: command(*words, f"--course={course}")
             for words in (("collect", str(export)), ("grade",), ("export",))
         }
-        results, rows = graded(course), marks(course / "grades.csv")
-        print((course / "collected" / "notes.md").read_text(encoding="utf-8"))
+        results, rows = graded(course), marks(course / f"grades_{LAB.name}.csv")
+        print((course / "collected" / LAB.name / "notes.md").read_text(encoding="utf-8"))
         wrong = [person.name for person in people if results[person.name]["points"] != person.points]
         noted = [person.name for person in people if person.noted not in json.dumps(results[person.name])]
         print(

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import nbformat
 
-from labkit.course import release
+from labkit.course import labs, release
+
+LAB = labs.named(1)
 
 
 def filled(notebook, complete):
@@ -27,7 +29,7 @@ def filled(notebook, complete):
 
 
 def fill(folder: Path) -> None:
-    for name, complete in release.complete_notebooks().items():
+    for name, complete in release.complete_notebooks(LAB).items():
         path = folder / "notebooks" / f"{name}.ipynb"
         nbformat.write(filled(nbformat.read(path, as_version=4), complete), path)
 
@@ -43,7 +45,7 @@ def main(runs: Path) -> int:
     with tempfile.TemporaryDirectory() as scratch:
         empty, full = Path(scratch, "empty"), Path(scratch, "filled")
         for folder in (empty, full):
-            release.release(folder, "someone/pruning-lab", "v1")
+            release.release(folder, (LAB,), "someone/pruning-lab", "v1")
         fill(full)
         print("student edition, every blank empty", flush=True)
         status = execute(empty, Path(scratch, "runs"))

@@ -15,11 +15,12 @@ from collections.abc import Callable, Iterable
 
 import nbformat
 
+from labkit.course import blanks, labs
 from labkit.course.answers import function_source, solution
-from labkit.course.blanks import BLANKS
 
 Notebooks = dict[str, nbformat.NotebookNode]
 Change = Callable[[Notebooks], None]
+BLANKS = blanks.of(labs.named(1))
 FUNCTIONS = {function: blank for blank in BLANKS.values() for function in blank.functions}
 NOTHING = dict.fromkeys(FUNCTIONS)
 RECORD = b'{"format": 1, "kind": "sparsity"}\n'
@@ -55,7 +56,7 @@ def files(
     """The archive's files by path. ``names`` renames files (None leaves one out), ``extra`` adds some, ``after``
     adds or changes some once the receipt is written."""
     found = {f"notebooks/{name}.ipynb": nbformat.v4.writes(page).encode() for name, page in notebooks.items()}
-    found |= {"report.pdf": PDF, "labkit/models.py": b"# models\n", "records/sparsity-lambda0/record.json": RECORD}
+    found |= {"report.pdf": PDF, "labkit/models/vgg.py": b"# models\n", "records/sparsity-lambda0/record.json": RECORD}
     found |= extra or {}
     found = {(names or {}).get(path, path): content for path, content in found.items()}
     found.pop(None, None)

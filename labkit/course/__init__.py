@@ -1,10 +1,10 @@
 """The course around the lab: blanks, instant checks, hand-in, collecting and grading.
 
-``course`` imports the lab; the lab never imports ``course``. The student edition ships
-``probe``, ``judge``, ``practice`` and ``submit`` of it, with ``visible.json``; the rest holds or
-computes answers and stays with the staff.
+``course`` imports the lab; the lab never imports ``course``. Students get the table of labs and what lies in
+``practice``; the rest holds or computes answers and stays with the staff.
 """
 
-from labkit.course.practice import check, ready
+from labkit.course.practice.check import check, ready
+from labkit.course.practice.submit import hand_in
 
-__all__ = ["check", "ready"]
+__all__ = ["check", "hand_in", "ready"]

@@ -1,24 +1,26 @@
 """What right and wrong answers do, as plain data: by executing the complete notebooks' solutions and
 the declared mistakes on inputs drawn from a seed.
 
-The data for the visible seed travel with the student edition as ``visible.json``; this module does not.
+``python -m labkit.course.answers`` writes the data for the visible seed, one file a lab, which travel with the
+student edition. Not in the student edition: this module, which reads the answers.
 """
 
 import json
 import random
 import re
+from dataclasses import asdict
 from functools import cache
-from pathlib import Path
 
 import nbformat
 
 from labkit import settings
-from labkit.course import probe
-from labkit.course.blanks import BLANKS, Blank
-from labkit.course.judge import judge
+from labkit.course import blanks
+from labkit.course.blanks import Blank
+from labkit.course.labs import LABS, Lab
+from labkit.course.practice import check, probe
+from labkit.course.practice.judge import judge
 
 NOTEBOOKS = settings.REPOSITORY / "notebooks"
-VISIBLE = Path(__file__).with_name("visible.json")
 VISIBLE_SEED = 0
 DRAWS = 100  # of inputs, until all mistakes can be told apart
 
@@ -32,7 +34,7 @@ def function_source(function: str, parameters: list[str], body: str) -> str:
 @cache
 def solution(name: str) -> str:
     """The source of a blank's cell in the complete notebook, answers in."""
-    blank = BLANKS[name]
+    blank = blanks.named(name)
     cells = nbformat.read(NOTEBOOKS / f"{blank.notebook}.ipynb", as_version=4).cells
     (source,) = (cell.source for cell in cells if cell.get("id") == f"blank-{name}")
     return re.sub(r"^ *### (BEGIN|END) SOLUTION\n", "", source + "\n", flags=re.MULTILINE)
@@ -41,7 +43,7 @@ def solution(name: str) -> str:
 def material(name: str, seed) -> dict:
     """The blank as plain data: its cases for ``seed``, what the right answer does in each of them, and
     what each declared mistake does. Inputs in which a mistake looks right, or like another, are drawn again."""
-    drawn = (_drawn(BLANKS[name], random.Random(f"{name} {seed} {number}")) for number in range(DRAWS))
+    drawn = (_drawn(blanks.named(name), random.Random(f"{name} {seed} {number}")) for number in range(DRAWS))
     chosen = next(filter(_telling, drawn))
     for part in chosen["functions"].values():
         for observation in (item for mistake in part["mistakes"] for item in mistake["observed"]):
@@ -66,8 +68,8 @@ def _drawn(blank: Blank, rng: random.Random) -> dict:
         wrong = probe.functions_in([function_source(function, part["parameters"], mistake.body)], [function])
         observed = probe.observe_all(wrong, {function: part})[function]
         part["mistakes"].append({"sentence": mistake.sentence, "says": mistake.says, "observed": observed})
-    facts = {key: getattr(blank, key) for key in ("name", "title", "notebook", "points", "credit")}
-    return facts | {"functions": functions}
+    facts = {key: getattr(blank, key) for key in ("name", "title", "notebook", "points")}
+    return facts | {"credit": list(map(asdict, blank.credit)), "functions": functions}
 
 
 def _telling(material: dict) -> bool:
@@ -80,10 +82,12 @@ def _telling(material: dict) -> bool:
     return True
 
 
-def visible_text() -> str:
-    """The content of ``visible.json``: every blank's material for the visible seed."""
-    return json.dumps({name: material(name, VISIBLE_SEED) for name in BLANKS}, ensure_ascii=False, indent=0) + "\n"
+def visible_text(lab: Lab) -> str:
+    """The content of the lab's file of visible examples: every blank's material for the visible seed."""
+    materials = {name: material(name, VISIBLE_SEED) for name in blanks.of(lab)}
+    return json.dumps(materials, ensure_ascii=False, indent=0) + "\n"
 
 
 if __name__ == "__main__":
-    VISIBLE.write_text(visible_text(), encoding="utf-8")
+    for lab in LABS:
+        (check.VISIBLE / f"{lab.name}.json").write_text(visible_text(lab), encoding="utf-8")

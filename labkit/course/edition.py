@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from labkit.course.labs import Lab
 from labkit.settings import LabError
 
 FILE = Path(__file__).with_name("edition.json")
@@ -12,9 +13,9 @@ FILE = Path(__file__).with_name("edition.json")
 
 @dataclass(frozen=True)
 class Edition:
-    """``archive`` is the hand-in's name without ``.zip``, with ``{student}`` in it; ``student`` is a
-    regular expression for a whole student id, ``looks`` says the same in words; ``repository`` (OWNER/NAME) and ``ref`` (a tag) are
-    empty in the staff's own copy."""
+    """``archive`` is the hand-in's name without ``.zip``, with ``{student}`` in it and, where the class has several
+    labs, ``{lab}``; ``student`` is a regular expression for a whole student id, ``looks`` says the same in words;
+    ``repository`` (OWNER/NAME) and ``ref`` (a tag) are empty in the staff's own copy."""
 
     archive: str
     student: str
@@ -22,11 +23,15 @@ class Edition:
     ref: str = ""
     looks: str = ""
 
-    def archive_name(self, student: str) -> str:
+    def archive_stem(self, student: str, lab: Lab) -> str:
+        """The name of an archive without its ending, for any text in the student's place."""
+        return self.archive.format(student=student, lab=lab.number)
+
+    def archive_name(self, student: str, lab: Lab) -> str:
         """The name of a student's archive. Raises ``LabError`` for an id that the class does not use."""
         if not re.fullmatch(self.student, student):
             raise LabError(f"{student!r} is no student id of this class: it has {self.looks or self.student}.")
-        return self.archive.format(student=student) + ".zip"
+        return self.archive_stem(student, lab) + ".zip"
 
 
 def current() -> Edition:

@@ -5,14 +5,17 @@ import os
 from pathlib import Path
 
 from labkit import settings
-from labkit.settings import REPOSITORY, LabError
+from labkit.course import labs
+from labkit.settings import REPOSITORY
 from labkit.tools import figures
 from labkit.tools.run import run_notebooks
 
 
 def add_commands(commands) -> None:
-    run = commands.add_parser("run", help="execute a lab's notebooks; keep executed copies, figures and a results table")
-    run.add_argument("--lab", type=int, default=1, help="the lab's number (default: 1)")
+    run = commands.add_parser(
+        "run", help="execute a lab's notebooks; keep executed copies, figures and a results table"
+    )
+    run.add_argument("--lab", default="1", metavar="N", help="which lab (default: 1)")
     run.add_argument("--profile", help="quick, half or full (default: quick)")
     run.add_argument("--data", help="shapes, cifar10, cifar100, minicifar or folder:PATH (default: the profile's)")
     run.add_argument("--seed", help="seed of weights and batches (default: 0)")
@@ -28,7 +31,6 @@ def add_commands(commands) -> None:
 def run_lab(options) -> None:
     given = {"PROFILE": options.profile, "DATA": options.data, "SEED": options.seed, "RUNS": options.out}
     given = {f"LABKIT_{name}": str(value) for name, value in given.items() if value is not None}
-    sources = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
-    if not sources:
-        raise LabError(f"There are no notebooks in {REPOSITORY}: run labkit from a clone of the course (pip install -e .).")
-    run_notebooks(sources, settings.current({**os.environ, **given}, options.lab))
+    lab = labs.named(options.lab)
+    sources = [REPOSITORY / "notebooks" / f"{name}.ipynb" for name in lab.notebooks]
+    run_notebooks(sources, settings.current({**os.environ, **given}, lab.number))

@@ -1,9 +1,12 @@
-"""The student edition, written from the complete notebooks: blanks empty, outputs gone, answers left behind.
+"""The student edition of one lab or of all, written from the complete notebooks: blanks empty, outputs gone,
+answers left behind.
 
-What ships of labkit is listed here. A module that holds an answer, or a wrong answer from which the
-right one could be read, is not in the list.
+What ships of labkit: every file but for modules and packages whose docstring says ``WITHHELD`` and why, and of
+the course only ``COURSE``. A module that holds an answer, or a wrong answer from which the right one could be
+read, has to say so. Not in the student edition: this module, which reads them.
 """
 
+import ast
 import copy
 import json
 import re
@@ -15,14 +18,14 @@ from pathlib import Path
 import nbformat
 
 from labkit.course import answers, edition
+from labkit.course.labs import Lab
+from labkit.course.practice import check
 from labkit.settings import REFERENCE, REPOSITORY, LabError
 
 REGION = re.compile(r"^([ ]*)### BEGIN SOLUTION\n.*?^[ ]*### END SOLUTION$", re.DOTALL | re.MULTILINE)
-# They draw what notebook 02 asks the student to draw; they add the penalty.
-WITHHELD = ("gallery.py", "regenerate.py", "bench.py", "plain_loop.py")
-COURSE = ("__init__.py", "edition.py", "judge.py", "practice.py", "probe.py", "submit.py", "visible.json")
+WITHHELD = "Not in the student edition"  # so begins the sentence in a docstring
+COURSE = ("__init__.py", "labs.py", "edition.py", "practice")
 TOP = ("LICENSE", "environment.yml", "pyproject.toml", "requirements.txt")
-SHIPPED_RUNS = "quick-shapes-seed0"  # what a notebook goes on from while a blank is empty
 COLAB_LACKS = ("torch-pruning", "typst")  # of what the lab imports
 TRIVIAL = 12  # letters; a line as short as `plt.show()` gives nothing away
 ZIP_DATE = (2000, 1, 1, 0, 0, 0)  # equal editions are equal files
@@ -55,9 +58,9 @@ if "google.colab" in sys.modules:
     sys.path.insert(0, folder)"""
 
 
-def complete_notebooks() -> dict[str, nbformat.NotebookNode]:
-    """The complete notebooks by name, such as ``01_sparsity_training``, in order."""
-    return {path.stem: nbformat.read(path, as_version=4) for path in sorted(answers.NOTEBOOKS.glob("*.ipynb"))}
+def complete_notebooks(lab: Lab) -> dict[str, nbformat.NotebookNode]:
+    """The lab's complete notebooks by name, in order."""
+    return {name: nbformat.read(answers.NOTEBOOKS / f"{name}.ipynb", as_version=4) for name in lab.notebooks}
 
 
 def emptied(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
@@ -83,10 +86,10 @@ def _stub(name: str, region: re.Match) -> str:
     return f"{region[1]}# Your code here."
 
 
-def released_notebooks(course: edition.Edition | None = None) -> dict[str, nbformat.NotebookNode]:
+def released_notebooks(lab: Lab, course: edition.Edition | None = None) -> dict[str, nbformat.NotebookNode]:
     """The student edition's notebooks by name: what a submission is compared with. With the
     ``course``'s repository, each has a badge and a set-up cell for Colab."""
-    notebooks = {name: emptied(notebook) for name, notebook in complete_notebooks().items()}
+    notebooks = {name: emptied(notebook) for name, notebook in complete_notebooks(lab).items()}
     if course and course.repository:
         facts = {"repository": course.repository, "ref": course.ref, "folder": course.repository.partition("/")[2]}
         setup = SETUP.format(**facts, lacking=", ".join(f'"{line}"' for line in _requirements(COLAB_LACKS)))
@@ -103,35 +106,60 @@ def _requirements(packages: tuple[str, ...]) -> list[str]:
     return wanted
 
 
-def release(out: Path, repository: str = "", ref: str = "") -> Path:
-    """Write the edition to the folder ``out`` and to ``out``.zip, replacing what was there; the zip's path.
+def release(out: Path, labs: tuple[Lab, ...], repository: str = "", ref: str = "") -> Path:
+    """Write the edition of ``labs`` to the folder ``out`` and to ``out``.zip, replacing what was there; the
+    zip's path.
 
     Raises ``LabError`` for a repository that is not OWNER/NAME, a tag that is missing, a folder that
     holds something else, or an answer that would have gone out.
     """
     if repository and not (re.fullmatch(r"[\w.-]+/[\w.-]+", repository) and re.fullmatch(r"[\w./-]+", ref)):
         raise LabError(f"--repo {repository!r} --ref {ref!r}: give OWNER/NAME and the tag or branch that students use.")
-    if out.exists() and any(out.iterdir()) and not (out / "labkit" / "course" / "visible.json").exists():
+    if out.exists() and any(out.iterdir()) and not (out / "labkit" / "course" / "edition.json").exists():
         raise LabError(f"{out} holds something that is no student edition: give an empty or new folder.")
     course = replace(edition.current(), repository=repository, ref=ref)
     shutil.rmtree(out, ignore_errors=True)
     for name in TOP:
         _copy(REPOSITORY / name, out / name)
-    for path in (REPOSITORY / "labkit").iterdir():
-        if path.suffix in (".py", ".typ") and path.name not in WITHHELD:
-            _copy(path, out / "labkit" / path.name)
-    for name in COURSE:
-        _copy(REPOSITORY / "labkit" / "course" / name, out / "labkit" / "course" / name)
+    for path in shipped_files(labs):
+        _copy(REPOSITORY / path, out / path)
     _write(out / "labkit" / "course" / "edition.json", json.dumps(asdict(course), indent=1) + "\n")
-    for run in sorted((REFERENCE / SHIPPED_RUNS).glob("*/record.json")):
-        for path in run.parent.iterdir():
-            _copy(path, out / "data" / "reference" / SHIPPED_RUNS / run.parent.name / path.name)
-    _write(out / "README.md", _readme(course))
-    for name, notebook in released_notebooks(course).items():
-        _write(out / "notebooks" / f"{name}.ipynb", nbformat.writes(notebook) + "\n")
-    if found := leaks(out):
+    _write(out / "README.md", _readme(course, labs))
+    for lab in labs:
+        for name, notebook in released_notebooks(lab, course).items():
+            _write(out / "notebooks" / f"{name}.ipynb", nbformat.writes(notebook) + "\n")
+    if found := leaks(out, labs):
         raise LabError(f"The edition would give {len(found)} answers away, the first in {found[0]}: mend that first.")
     return _zip(out)
+
+
+def shipped_files(labs: tuple[Lab, ...]) -> list[Path]:
+    """What goes out as it is, relative to the repository: labkit, and the reference runs of ``labs``."""
+    labkit = REPOSITORY / "labkit"
+    files = [path for path in _unwithheld(labkit) if not path.is_relative_to(labkit / "course")]
+    for path in (labkit / "course" / name for name in COURSE):
+        files += _unwithheld(path) if path.is_dir() else [path]
+    names = {lab.name for lab in labs}
+    files = [path for path in files if path.parent != check.VISIBLE or path.stem in names]
+    for lab in labs:
+        for record in REFERENCE.glob(f"{lab.shipped_runs}/{lab.name}/*/record.json") if lab.shipped_runs else ():
+            files += record.parent.iterdir()
+    return sorted(path.relative_to(REPOSITORY) for path in files)
+
+
+def _unwithheld(folder: Path) -> list[Path]:
+    """The files below a folder, without packages and modules that are withheld."""
+    found = []
+    for path in folder.iterdir():
+        module = path / "__init__.py" if path.is_dir() else path
+        if path.name == "__pycache__" or (module.suffix == ".py" and module.exists() and _withheld(module)):
+            continue
+        found += _unwithheld(path) if path.is_dir() else [path]
+    return found
+
+
+def _withheld(module: Path) -> bool:
+    return WITHHELD in (ast.get_docstring(ast.parse(module.read_text(encoding="utf-8"))) or "")
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -144,31 +172,36 @@ def _write(target: Path, text: str) -> None:
     target.write_text(text, encoding="utf-8")
 
 
-def _readme(course: edition.Edition) -> str:
+def _readme(course: edition.Edition, labs: tuple[Lab, ...]) -> str:
     text = Path(__file__).with_name("student_readme.md").read_text(encoding="utf-8")
-    names = [path.stem for path in sorted(answers.NOTEBOOKS.glob("*.ipynb"))]
     if course.repository:
         text = text.replace("<!-- colab -->\n", "").replace("<!-- end -->\n", "")
-        rows = [BADGE.format(repository=course.repository, ref=course.ref, name=name).strip() for name in names]
-        rows = [f"{name}: {row}\n" for name, row in zip(names, rows)]
     else:
         text = re.sub(r"<!-- colab -->\n.*?<!-- end -->\n", "", text, flags=re.DOTALL)
-        rows = [f"- [{name}](notebooks/{name}.ipynb)" for name in names]
-    return text.replace("<!-- notebooks -->", "\n".join(rows)).replace("<!-- archive -->", f"{course.archive}.zip")
+    rows = []
+    for lab in labs:
+        option = f" --lab {lab.number}" if lab.number != 1 else ""
+        rows += [f"## Lab {lab.number}: {lab.title}", "", lab.summary, ""]
+        for name in lab.notebooks:
+            badge = BADGE.format(repository=course.repository, ref=course.ref, name=name).strip()
+            rows.append(f"- {name}: {badge}" if course.repository else f"- [{name}](notebooks/{name}.ipynb)")
+        command, archive = f"labkit submit YOUR_STUDENT_ID{option}", course.archive_stem("YOUR_STUDENT_ID", lab)
+        rows += ["", f"Hand in with `{command}`, which makes `{archive}.zip`.", ""]
+    return text.replace("<!-- labs -->\n", "\n".join(rows))
 
 
-def solution_lines() -> set[str]:
+def solution_lines(labs: tuple[Lab, ...]) -> set[str]:
     """Every line of the notebooks' solution regions that says something."""
-    sources = [cell.source for notebook in complete_notebooks().values() for cell in notebook.cells]
+    sources = [cell.source for lab in labs for page in complete_notebooks(lab).values() for cell in page.cells]
     regions = [region[0] for source in sources for region in REGION.finditer(source)]
     lines = {line.strip() for region in regions for line in region.splitlines()}
     stubs = re.compile(r'###|answers\["\w+"\] = f?"""$')
     return {line for line in lines if len(line) >= TRIVIAL and not stubs.match(line)}
 
 
-def leaks(folder: Path) -> list[str]:
-    """``file: line`` for every solution line that occurs in a file of the edition."""
-    found, lines = [], solution_lines()
+def leaks(folder: Path, labs: tuple[Lab, ...]) -> list[str]:
+    """``file: line`` for every solution line of ``labs`` that occurs in a file of the edition."""
+    found, lines = [], solution_lines(labs)
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path.suffix in (".py", ".ipynb", ".md", ".json", ".toml", ".txt", ".typ"):
             text = path.read_text(encoding="utf-8")

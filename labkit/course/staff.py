@@ -1,11 +1,14 @@
-"""What instructors and teaching assistants type: release, collect, grade, formgrader, export, feedback."""
+"""What instructors and teaching assistants type: release, collect, grade, formgrader, export, feedback.
+
+Not in the student edition: its commands need what stays with the staff.
+"""
 
 import sys
 from pathlib import Path
 
 from tqdm.std import tqdm
 
-from labkit.course import edition
+from labkit.course import edition, labs
 
 
 def add_commands(commands) -> None:
@@ -13,6 +16,7 @@ def add_commands(commands) -> None:
     out.add_argument("--repo", default="", metavar="OWNER/NAME", help="where students find it (Colab badges, set-up)")
     out.add_argument("--ref", default="main", metavar="TAG", help="tag or branch that they use (default: main)")
     out.add_argument("--out", type=Path, default=Path("build/pruning-lab"), help="default: build/pruning-lab")
+    out.add_argument("--lab", default="1", metavar="N", help="which lab, or all (default: 1)")
     out.set_defaults(command=release)
 
     collect_ = commands.add_parser("collect", help="read and repair the archives of a learning-management export")
@@ -28,64 +32,70 @@ def add_commands(commands) -> None:
     formgrader.set_defaults(command=open_formgrader)
 
     export_ = commands.add_parser("export", help="write all points to a CSV file")
-    export_.add_argument("csv", type=Path, nargs="?", help="default: grades.csv in the class folder")
+    export_.add_argument("csv", type=Path, nargs="?", help="default: grades_labN.csv in the class folder")
     export_.set_defaults(command=export)
 
     feedback_ = commands.add_parser("feedback", help="write a feedback page for each student")
     feedback_.set_defaults(command=feedback)
 
     for command in (collect_, grade_, formgrader, export_, feedback_):
+        command.add_argument("--lab", default="1", metavar="N", help="which lab (default: 1)")
         command.add_argument("--course", type=Path, default=Path("grading"), help="the class folder (default: grading)")
 
 
 def release(options) -> None:
     from labkit.course import release
 
-    archive = release.release(options.out, options.repo, options.ref)
+    archive = release.release(options.out, labs.chosen(options.lab), options.repo, options.ref)
     print(f"student edition in {options.out} and {archive} ({archive.stat().st_size / 1e6:.1f} MB)")
     if not options.repo:
         print("without Colab badges and set-up cell: give --repo OWNER/NAME --ref TAG for those")
 
 
 def collect(options) -> None:
-    from labkit.course.collect import collect
+    from labkit.course.grading.collect import collect
 
-    found = collect(options.folder, options.course, edition.current())
+    lab = labs.named(options.lab)
+    found = collect(options.folder, options.course, edition.current(), lab)
     noted, refused = (sum(bool(s[key]) for s in found) for key in ("notes", "refused"))
-    print(f"{len(found)} hand-ins: {noted} with notes, {refused} refused: {options.course / 'collected' / 'notes.md'}")
+    notes = options.course / "collected" / lab.name / "notes.md"
+    print(f"{len(found)} hand-ins: {noted} with notes, {refused} refused: {notes}")
 
 
 def grade(options) -> None:
-    from labkit.course import gradebook, sandbox
-    from labkit.course.grade import grade
+    from labkit.course.grading import gradebook, sandbox
+    from labkit.course.grading.grade import grade
 
+    lab = labs.named(options.lab)
     command = sandbox.container(options.container) if options.container else None
     with tqdm(unit="submission", file=sys.stdout, leave=False) as bar:
-        results = grade(options.course, command, options.workers, progress=lambda result: bar.update())
-    for change in gradebook.fill(options.course):
+        results = grade(options.course, lab, command, options.workers, progress=lambda result: bar.update())
+    for change in gradebook.fill(options.course, lab):
         print(change)
     marked = [result["points"] for result in results if result["points"] is not None]
     mean = f", {sum(marked) / len(marked):.1f} of {results[0]['of']} code points on average" if marked else ""
     print(f"marked: {len(marked)}{mean}; {len(results) - len(marked)} refused")
-    print(f"what to look at: {options.course / 'graded' / 'notes.md'}")
+    print(f"what to look at: {options.course / 'graded' / lab.name / 'notes.md'}")
 
 
 def open_formgrader(options) -> None:
-    from labkit.course import gradebook
+    from labkit.course.grading import gradebook
 
-    gradebook.open_formgrader(options.course)
+    gradebook.open_formgrader(options.course, labs.named(options.lab))
 
 
 def export(options) -> None:
-    from labkit.course import gradebook
+    from labkit.course.grading import gradebook
 
-    csv = options.csv or options.course / "grades.csv"
-    gradebook.export(options.course, csv)
+    lab = labs.named(options.lab)
+    csv = options.csv or options.course / f"grades_{lab.name}.csv"
+    gradebook.export(options.course, lab, csv)
     print(f"grades in {csv}")
 
 
 def feedback(options) -> None:
-    from labkit.course import gradebook
+    from labkit.course.grading import gradebook
 
-    gradebook.feedback(options.course)
-    print(f"feedback pages in {options.course / 'feedback'}")
+    lab = labs.named(options.lab)
+    gradebook.feedback(options.course, lab)
+    print(f"feedback pages in {options.course / 'feedback' / lab.name}")

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from labkit.models.specification import stages
+from labkit.models.specification import Chain, GlobalPool, stages
 from labkit.settings import LabError
 
 STEM, HEAD, EXPANSION = 32, 1280, 6
@@ -62,23 +62,21 @@ class Block(nn.Module):
         return x + projected if self.adds else projected
 
 
-class Network(nn.Module):
+class Network(Chain):
     def __init__(self, specification):
         super().__init__()
         widths = iter(specification.widths)
         stream = next(widths)
-        self.conv, self.norm = _unit(3, stream, 3)
-        layers = OrderedDict()
+        self.stem = nn.Sequential(OrderedDict(zip(("conv", "norm", "relu"), (*_unit(3, stream, 3), nn.ReLU6()))))
+        self.blocks = nn.Sequential()
         for stage, block in stages(specification.blocks):
             inner, inputs, first = next(widths) if stage > 0 else None, stream, block == 0
             stream = next(widths) if first else stream
             stride = STRIDES[stage] if first else 1
-            layers[f"stage{stage + 1}_block{block + 1}"] = Block(inputs, inner, stream, stride, adds=not first)
-        self.blocks = nn.Sequential(layers)
-        head = next(widths)
-        self.head, self.head_norm = _unit(stream, head, 1)
-        self.classifier = nn.Linear(head, specification.classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.blocks(F.relu6(self.norm(self.conv(x))))
-        return self.classifier(F.relu6(self.head_norm(self.head(x))).mean((2, 3)))
+            self.blocks.add_module(
+                f"stage{stage + 1}_block{block + 1}", Block(inputs, inner, stream, stride, adds=not first)
+            )
+        width = next(widths)
+        self.head = nn.Sequential(OrderedDict(zip(("conv", "norm", "relu"), (*_unit(stream, width, 1), nn.ReLU6()))))
+        self.pool = GlobalPool()
+        self.classifier = nn.Linear(width, specification.classes)

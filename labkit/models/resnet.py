@@ -6,7 +6,7 @@ from collections import OrderedDict
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from labkit.models.specification import stages
+from labkit.models.specification import Chain, GlobalPool, stages
 
 STAGES = (64, 128, 256, 512)
 
@@ -49,20 +49,17 @@ class Block(nn.Module):
         return F.relu(self.norm2(self.conv2(inner)) + self.shortcut(x))
 
 
-class Network(nn.Module):
+class Network(Chain):
     def __init__(self, specification):
         super().__init__()
         widths = iter(specification.widths)
         stream = next(widths)
-        self.conv = nn.Conv2d(3, stream, 3, padding=1, bias=False)
-        self.norm = nn.BatchNorm2d(stream)
-        layers = OrderedDict()
+        convolution = nn.Conv2d(3, stream, 3, padding=1, bias=False)
+        self.stem = nn.Sequential(OrderedDict(conv=convolution, norm=nn.BatchNorm2d(stream), relu=nn.ReLU()))
+        self.blocks = nn.Sequential()
         for stage, block in stages(specification.blocks):
             inner, inputs, halves = next(widths), stream, stage > 0 and block == 0
             stream = next(widths) if halves else stream
-            layers[f"stage{stage + 1}_block{block + 1}"] = Block(inputs, inner, stream, halves)
-        self.blocks = nn.Sequential(layers)
+            self.blocks.add_module(f"stage{stage + 1}_block{block + 1}", Block(inputs, inner, stream, halves))
+        self.pool = GlobalPool()
         self.classifier = nn.Linear(stream, specification.classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.classifier(self.blocks(F.relu(self.norm(self.conv(x)))).mean((2, 3)))

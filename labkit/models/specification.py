@@ -1,7 +1,9 @@
-"""What a network is, as data that JSON can hold."""
+"""What a network is, as data that JSON can hold, and what all families are built with."""
 
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
+
+from torch import Tensor, nn
 
 from labkit.settings import LabError
 
@@ -61,9 +63,31 @@ class Specification:
 
     def __str__(self) -> str:
         widths = ", ".join(map(str, self.widths))
-        return f"{self.family} {list(self.blocks)}, channels {widths}; {self.classes} classes, {self.size} x {self.size}"
+        return (
+            f"{self.family} {list(self.blocks)}, channels {widths}; {self.classes} classes, {self.size} x {self.size}"
+        )
 
 
 def stages(blocks: Collection[int]):
     """(stage, block) of every block, in order."""
     return [(stage, block) for stage, count in enumerate(blocks) for block in range(count)]
+
+
+class Chain(nn.Module):
+    """A network whose modules run one after the other, in the order in which they were registered, so that
+    what stands before a layer can be computed once for many changes behind it."""
+
+    def steps(self) -> list[nn.Module]:
+        return [step for child in self.children() for step in (child if type(child) is nn.Sequential else [child])]
+
+    def forward(self, x: Tensor) -> Tensor:
+        for step in self.steps():
+            x = step(x)
+        return x
+
+
+class GlobalPool(nn.Module):
+    """(N, C, H, W) -> (N, C): the mean of every map."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean((2, 3))

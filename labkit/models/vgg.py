@@ -4,7 +4,9 @@ images: global average pooling and one linear layer instead of three."""
 from collections import OrderedDict
 from itertools import accumulate
 
-from torch import Tensor, nn
+from torch import nn
+
+from labkit.models.specification import Chain, GlobalPool
 
 STAGES = (64, 128, 256, 512, 512)
 BLOCKS = {"vgg11": (1, 1, 2, 2, 2), "vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
@@ -19,7 +21,7 @@ def groups(blocks: tuple[int, ...]) -> int:
     return sum(blocks)
 
 
-class Network(nn.Module):
+class Network(Chain):
     """Stages of 3x3 convolutions (no bias), each with batch normalization and ReLU; 2x2 max pooling
     between stages."""
 
@@ -35,7 +37,5 @@ class Network(nn.Module):
                 layers[f"pool{stage_ends.index(number) + 1}"] = nn.MaxPool2d(2)
             inputs = width
         self.features = nn.Sequential(layers)
+        self.pool = GlobalPool()
         self.classifier = nn.Linear(inputs, specification.classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.classifier(self.features(x).mean((2, 3)))

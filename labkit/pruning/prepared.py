@@ -7,8 +7,11 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+from labkit.data import Images, batches
+from labkit.hardware import mixed_precision
 from labkit.pruning.plan import ChannelPlan
 from labkit.pruning.surgery import planned_groups, silenced
+from labkit.training.convolution import fast_convolutions
 
 
 class Prepared:
@@ -30,3 +33,31 @@ class Prepared:
         finally:
             for (parameter, rows), values in zip(written, before):
                 parameter[rows] = values
+
+    @torch.inference_mode()
+    def accuracies(self, plans: list[ChannelPlan], images: Images, batch: int = 500) -> list[float]:
+        """The accuracy in 0..1 under every plan, as ``training.evaluate`` of its thin network has it. What
+        stands before the first layer that a plan changes is computed once for all plans that share it.
+        For networks of ``labkit.models``."""
+        steps, right = self.model.steps(), [0] * len(plans)
+        first = [self._first_changed(plan, steps) for plan in plans]
+        in_order = sorted(range(len(plans)), key=first.__getitem__)
+        with mixed_precision(images.labels.device), fast_convolutions(self.model):
+            for x, labels in batches(images, batch):
+                done = 0
+                for index in in_order:
+                    x, done = _run(steps[done : first[index]], x), first[index]
+                    with self.under(plans[index]):
+                        right[index] += int((_run(steps[done:], x).argmax(1) == labels).sum())
+        return [count / len(images) for count in right]
+
+    def _first_changed(self, plan: ChannelPlan, steps: list[nn.Module]) -> int:
+        changed = {id(parameter) for parameter, _ in silenced(self.model, planned_groups(self.model, plan), plan)}
+        hit = (number for number, step in enumerate(steps) if changed & {id(p) for p in step.parameters()})
+        return next(hit, len(steps) - 1)
+
+
+def _run(steps: list[nn.Module], x: torch.Tensor) -> torch.Tensor:
+    for step in steps:
+        x = step(x)
+    return x

@@ -13,8 +13,7 @@ from PIL import Image
 from workers import vgg
 
 from labkit import data
-from labkit.data import shapes
-from labkit.data import Images, augmented_batches, batches, load, minicifar, normalise
+from labkit.data import Images, augmented_batches, batches, load, minicifar, normalise, shapes
 from labkit.settings import Recipe
 from labkit.training import fit
 

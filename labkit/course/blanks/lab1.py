@@ -1,0 +1,639 @@
+"""The blanks of lab 1, Network Slimming."""
+
+from labkit.course.blanks import Blank, Credit, Mistake, quarters
+
+
+def _penalty_cases(rng):
+    def layers(*counts):
+        return [{"float32": quarters(rng, count), "gradient": True} for count in counts]
+
+    lam = rng.choice([0.1, 0.2, 0.3])
+    yield "sparsity_penalty", "one", [layers(2), lam]
+    yield "sparsity_penalty", "several", [layers(2, 3), lam]
+    yield "sparsity_penalty", "several", [layers(3, 1, 4), 0.5 * lam]
+    for steps in (2, 6):
+        rates = [rng.choice([0.01, 0.05, 0.1, 0.2]) for _ in range(steps)] + [0.02]
+        yield "lambda_for", "any", [rng.choice([0.4, 0.8, 1.6]), rates, rng.choice([0.8, 0.9, 0.95])]
+
+
+def _subgradient_cases(rng):
+    yield "penalty_gradient", "signs", [{"float32": [-0.5, 2.0]}, 0.1]
+    for count in (3, 5):
+        yield "penalty_gradient", "signs", [{"float32": quarters(rng, count)}, rng.choice([0.2, 0.3, 0.5])]
+    values = [*quarters(rng, 3), 0.0]
+    rng.shuffle(values)
+    yield "penalty_gradient", "zero", [{"float32": values}, rng.choice([0.2, 0.3])]
+
+
+def _mask_cases(rng):
+    def mask(count, kept):
+        return [{"bool": [index in kept for index in range(count)]}]
+
+    # Never channels 0 and 1 alone: a mask read as numbers would be right.
+    yield "kept_channels", "several", mask(5, rng.sample(range(2, 5), 2))
+    yield "kept_channels", "several", mask(7, rng.sample(range(1, 7), 3))
+    yield "kept_channels", "all", mask(3, range(3))
+    for index in rng.sample(range(2, 6), 2):
+        yield "kept_channels", "one", mask(6, [index])
+
+
+def _norm(rng, channels):
+    state = {name: quarters(rng, channels) for name in ("weight", "bias", "running_mean")}
+    return {"BatchNorm2d": state | {"running_var": quarters(rng, channels, 1, 24)}}
+
+
+def _kept(rng, channels, count):
+    return {"int64": sorted(rng.sample(range(1, channels), count))}
+
+
+def _norm_cases(function):
+    def cases(rng):
+        for channels, count in ((3, 2), (6, 3), (4, 1)):
+            yield function, "some", [_norm(rng, count), _norm(rng, channels), _kept(rng, channels, count)]
+        yield function, "all", [_norm(rng, 3), _norm(rng, 3), {"int64": [0, 1, 2]}]
+
+    return cases
+
+
+def _linear(rng, classes, channels):
+    weight = [quarters(rng, channels, -40, 40) for _ in range(classes)]
+    return {"Linear": {"weight": weight, "bias": quarters(rng, classes)}}
+
+
+def _weight_cases(rng):
+    for classes, channels, count in ((2, 3, 2), (4, 5, 3), (3, 4, 1)):
+        kept = _kept(rng, channels, count)
+        yield "copy_linear_weight", "some", [_linear(rng, classes, count), _linear(rng, classes, channels), kept]
+    kept = {"int64": [0, 1, 2]}
+    yield "copy_linear_weight", "all", [_linear(rng, 3, 3), _linear(rng, 3, 3), kept]
+
+
+def _bias_cases(rng):
+    for classes, channels, count in ((2, 3, 1), (4, 5, 4), (3, 3, 3)):
+        yield "copy_linear_bias", "any", [_linear(rng, classes, count), _linear(rng, classes, channels)]
+
+
+BLANKS = (
+    Blank(
+        name="penalty",
+        title="Blank 1 · the penalty, and the λ for a budget",
+        notebook="01_sparsity_training",
+        points=5,
+        functions={"sparsity_penalty": ["gammas", "lam"], "lambda_for": ["budget", "learning_rates", "momentum"]},
+        cases=_penalty_cases,
+        credit=(
+            Credit(2, function="sparsity_penalty", aspects=("values",)),
+            Credit(1, function="sparsity_penalty", aspects=("form",)),
+            Credit(2, function="lambda_for"),
+        ),
+        mistakes=(
+            Mistake(
+                "return sum(gamma.abs().sum() for gamma in gammas)",
+                "λ is missing: the penalty is λ times the sum.",
+                "sparsity_penalty",
+            ),
+            Mistake(
+                "return lam * sum(gamma.sum() for gamma in gammas)",
+                "The absolute value is missing: positive and negative scaling factors must not cancel.",
+                "sparsity_penalty",
+            ),
+            Mistake(
+                "return lam * sum(gamma.sum().abs() for gamma in gammas)",
+                "|Σγ| is not Σ|γ|: take the absolute value of each factor first, then add.",
+                "sparsity_penalty",
+            ),
+            Mistake(
+                "return lam * sum((gamma ** 2).sum() for gamma in gammas)",
+                "That is Σγ², an L2 penalty: it makes factors small but never zero. The L1 penalty takes |γ|.",
+                "sparsity_penalty",
+            ),
+            Mistake(
+                "return lam * gammas[-1].abs().sum()",
+                "Only the last layer is counted: Γ holds the scaling factors of all layers.",
+                "sparsity_penalty",
+            ),
+            Mistake(
+                "return lam * gammas[0].abs().sum()",
+                "Only the first layer is counted (a return inside the loop?): Γ holds all layers.",
+                "sparsity_penalty",
+            ),
+            Mistake(
+                "return lam * sum(gamma.abs().mean() for gamma in gammas)",
+                "A mean instead of a sum: the penalty counts every channel, wide layers weigh more.",
+                "sparsity_penalty",
+            ),
+            Mistake(
+                "return lam * sum(gamma.abs().sum().item() for gamma in gammas)",
+                "The value is right, but it is a plain number: item() and float() cut the gradient off, and the "
+                "penalty would train nothing. Return a tensor.",
+                "sparsity_penalty",
+            ),
+            Mistake(
+                "return lam * sum(gamma.detach().abs().sum() for gamma in gammas)",
+                "The value is right, but no gradient flows: .data and .detach() cut it off, and the penalty would "
+                "train nothing.",
+                "sparsity_penalty",
+            ),
+            Mistake(
+                "return torch.tensor(lam * sum(gamma.abs().sum().item() for gamma in gammas), requires_grad=True)",
+                "The value is right, but torch.tensor() makes a new tensor that knows nothing of γ: its gradient "
+                "never reaches them, and the penalty would train nothing.",
+                "sparsity_penalty",
+            ),
+            Mistake(
+                "return lam * sum(gamma.abs().sum(0, keepdim=True) for gamma in gammas)",
+                "The value is right, but it has shape (1,): one number for all layers has shape ().",
+                "sparsity_penalty",
+            ),
+            Mistake(
+                "return [lam * gamma.abs().sum() for gamma in gammas]",
+                "One number a layer: the penalty is one number for all layers, so add them up.",
+                "sparsity_penalty",
+            ),
+            Mistake(
+                "return lam * gammas.abs().sum()",
+                "gammas is a list of tensors, one a layer, and a list has no abs(): go through the layers.",
+                "sparsity_penalty",
+                "'list' object",
+            ),
+            Mistake(
+                "return budget / sum(learning_rates)",
+                "The momentum is missing: it lets a constant force move γ by 1/(1−μ) times as much, so λ is (1−μ) "
+                "times as large.",
+                "lambda_for",
+            ),
+            Mistake(
+                "return budget * momentum / sum(learning_rates)",
+                "μ instead of 1−μ: solve λ·Ση/(1−μ) = budget for λ.",
+                "lambda_for",
+            ),
+            Mistake(
+                "return budget / ((1 - momentum) * sum(learning_rates))",
+                "1−μ is on the wrong side: solve λ·Ση/(1−μ) = budget for λ.",
+                "lambda_for",
+            ),
+            Mistake(
+                "return budget * sum(learning_rates) / (1 - momentum)",
+                "That is the budget of a λ; asked is the λ of a budget. Solve λ·Ση/(1−μ) = budget for λ.",
+                "lambda_for",
+            ),
+            Mistake(
+                "return budget * (1 - momentum) / len(learning_rates)",
+                "Divided by the number of steps: it is the sum of the learning rates that counts.",
+                "lambda_for",
+            ),
+            Mistake(
+                "return budget * (1 - momentum) / (sum(learning_rates) / len(learning_rates))",
+                "Divided by the mean learning rate: the budget adds up every step, so take the sum.",
+                "lambda_for",
+            ),
+            Mistake(
+                "return budget * (1 - momentum) / learning_rates[0]",
+                "Only the first learning rate is used: it changes from step to step, take the sum over all.",
+                "lambda_for",
+            ),
+            Mistake(
+                "return budget * (1 - momentum) / learning_rates.sum()",
+                "learning_rates is a list, and a list has no method sum(): Python has a function for it.",
+                "lambda_for",
+                "'list' object",
+            ),
+        ),
+    ),
+    Blank(
+        name="subgradient",
+        title="Blank 2 · its subgradient",
+        notebook="01_sparsity_training",
+        points=5,
+        functions={"penalty_gradient": ["gamma", "lam"]},
+        cases=_subgradient_cases,
+        credit=(
+            Credit(2, groups=("signs",), aspects=("values",)),
+            Credit(1, groups=("signs",), aspects=("form",)),
+            Credit(1, groups=("zero",), aspects=("values",)),
+            Credit(1, groups=("zero",), aspects=("form",)),
+        ),
+        mistakes=(
+            Mistake(
+                "return lam * gamma",
+                "γ instead of its sign: that is the gradient of an L2 penalty. The slope of |γ| is the same "
+                "however large γ is.",
+            ),
+            Mistake("return gamma.sign()", "λ is missing: the subgradient of λ Σ|γ| is λ times the sign."),
+            Mistake(
+                "return -lam * gamma.sign()",
+                "The sign is flipped: this is added to the gradient, which the optimizer then subtracts. Your "
+                "version makes every factor grow.",
+            ),
+            Mistake(
+                "return lam * gamma.abs()",
+                "That is the penalty itself, channel by channel. Asked is its slope: λ·sign(γ).",
+            ),
+            Mistake(
+                "return lam * torch.where(gamma > 0, 1.0, -1.0)",
+                "At γ = 0 it gives −λ, where the subgradient used here is 0: a channel that has arrived at zero "
+                "must stay there.",
+            ),
+            Mistake(
+                "return lam * torch.where(gamma >= 0, 1.0, -1.0)",
+                "At γ = 0 it gives +λ, where the subgradient used here is 0: a channel that has arrived at zero "
+                "must stay there.",
+            ),
+            Mistake(
+                "return lam * gamma / gamma.abs()",
+                "At γ = 0 it divides 0 by 0 and gives nan, which would spread through the whole network.",
+            ),
+            Mistake(
+                "return lam * gamma.sign().sum()",
+                "One number for all channels: every γ has its own slope, so return a tensor of γ's shape.",
+            ),
+            Mistake(
+                "return lam * torch.ones_like(gamma)",
+                "The same for every γ: where γ is negative, |γ| falls as γ grows, so the slope is negative there.",
+            ),
+            Mistake(
+                "return gamma + lam * gamma.sign()",
+                "The subgradient alone is asked for; adding it to the gradient of γ is done by the training loop.",
+            ),
+            Mistake(
+                "return gamma - lam * gamma.sign()",
+                "That is γ after a step. Asked is the subgradient; the step is the optimizer's.",
+            ),
+            Mistake(
+                "return (lam * gamma.sign()).tolist()",
+                "The numbers are right, but a list cannot be added to a gradient: return a tensor.",
+            ),
+            Mistake(
+                "return lam * np.sign(gamma.numpy())",
+                "The numbers are right, but a NumPy array cannot be added to a gradient: return a tensor.",
+            ),
+            Mistake(
+                "return lam * gamma.cuda().sign()",
+                "The code asks for CUDA, whatever the device of γ: leave the data where it is.",
+            ),
+            Mistake(
+                "gamma.sign_()\nreturn lam * gamma",
+                "The result is right, but your code changes its argument: functions that end in _ work in place, "
+                "and the network's γ would be overwritten by its sign.",
+            ),
+        ),
+    ),
+    Blank(
+        name="kept-channels",
+        title="Blank 3 · from a mask to indices",
+        notebook="03_channel_pruning",
+        points=5,
+        functions={"kept_channels": ["mask"]},
+        cases=_mask_cases,
+        credit=(
+            Credit(2, groups=("several", "all"), aspects=("values",)),
+            Credit(1, groups=("one",), aspects=("values",)),
+            Credit(2, aspects=("form",)),
+        ),
+        mistakes=(
+            Mistake(
+                "return mask",
+                "That is the mask itself: True and False, one a channel. Asked are the indices where it is True.",
+            ),
+            Mistake(
+                "return mask.int()",
+                "That is the mask as ones and zeros: as indices they would mean channels 1 and 0, many times.",
+            ),
+            Mistake(
+                "return mask.nonzero()",
+                "The numbers are right, the shape is (kept, 1): nonzero() gives one row a channel. Flatten it.",
+            ),
+            Mistake(
+                "return mask.nonzero().squeeze()",
+                "squeeze() breaks on one channel: it removes every axis of length 1, so a single kept channel "
+                "becomes a number instead of a list of one. Layers with one channel are what pruning ends in.",
+            ),
+            Mistake(
+                "return mask.nonzero(as_tuple=True)",
+                "A tuple: with as_tuple=True nonzero() gives one tensor an axis. Take the first.",
+            ),
+            Mistake(
+                "return (~mask).nonzero().flatten()",
+                "These are the channels that are dropped; asked are those that stay.",
+            ),
+            Mistake(
+                "return mask.sum()",
+                "That is how many channels stay. Asked is which.",
+            ),
+            Mistake(
+                "return torch.arange(int(mask.sum()))",
+                "The right number of channels, but always the first ones: which they are is what the mask says.",
+            ),
+            Mistake(
+                "return [index for index, keep in enumerate(mask) if keep]",
+                "The numbers are right, but it is a Python list: return an int64 tensor.",
+            ),
+            Mistake(
+                "return np.argwhere(mask.numpy()).flatten()",
+                "The numbers are right, but it is a NumPy array: return an int64 tensor.",
+            ),
+            Mistake(
+                "return np.squeeze(np.argwhere(np.asarray(mask.cpu().numpy())))",
+                "A NumPy array, and squeeze breaks on one channel: return a one-dimensional int64 tensor.",
+            ),
+            Mistake(
+                "return mask.nonzero().flatten().float()",
+                "The numbers are right, but as floats, and a float is no index: keep them int64.",
+            ),
+            Mistake(
+                "return mask.nonzero().flatten().flip(0)",
+                "The right channels, in descending order: the next layer's inputs would be copied in another "
+                "order than this layer's outputs.",
+            ),
+            Mistake(
+                "return mask.cuda().nonzero().flatten()",
+                "The code asks for CUDA, whatever the device of the mask: leave the data where it is.",
+            ),
+        ),
+    ),
+    Blank(
+        name="batchnorm-affine",
+        title="Blank 4 · BatchNorm scale and shift",
+        notebook="03_channel_pruning",
+        points=5,
+        functions={"copy_batchnorm_affine": ["thin_norm", "norm", "kept"]},
+        watched=("weight", "bias"),
+        cases=_norm_cases("copy_batchnorm_affine"),
+        credit=(
+            Credit(2, aspects=("weight",)),
+            Credit(2, aspects=("bias",)),
+            Credit(1, aspects=("form",)),
+        ),
+        mistakes=(
+            Mistake(
+                "thin_norm.weight.data.copy_(norm.weight.data[kept])",
+                "γ is right, β is missing: a channel needs its shift as well as its scale.",
+            ),
+            Mistake(
+                "thin_norm.bias.data.copy_(norm.bias.data[kept])",
+                "β is right, γ is missing: copy the scale (weight) as well as the shift (bias).",
+            ),
+            Mistake(
+                "thin_norm.weight.data.copy_(norm.bias.data[kept])\nthin_norm.bias.data.copy_(norm.weight.data[kept])",
+                "γ and β are exchanged: in BatchNorm, weight is the scale γ and bias is the shift β.",
+            ),
+            Mistake(
+                "thin_norm.weight.data.copy_(norm.weight.data[:len(kept)])\n"
+                "thin_norm.bias.data.copy_(norm.bias.data[:len(kept)])",
+                "These are the first channels, not the kept ones. The shape fits, and the network is wrong.",
+            ),
+            Mistake(
+                "thin_norm.weight.data = norm.weight.data\nthin_norm.bias.data = norm.bias.data",
+                "All channels are taken over, and the memory is shared with the old layer: take the kept ones "
+                "only, and copy their values.",
+            ),
+            Mistake(
+                "thin_norm.weight = nn.Parameter(norm.weight.data[kept])\n"
+                "thin_norm.bias = nn.Parameter(norm.bias.data[kept])",
+                "The values are right, but the parameters are new objects: an optimizer that holds the old ones "
+                "would go on training those. Fill the parameter that is there.",
+            ),
+            Mistake(
+                "thin_norm.weight.copy_(norm.weight[kept])\nthin_norm.bias.copy_(norm.bias[kept])",
+                "Autograd refuses to change a parameter in place: write through .data, or under torch.no_grad().",
+                says="leaf Variable",
+            ),
+            Mistake(
+                "thin_norm.weight = norm.weight[kept]\nthin_norm.bias = norm.bias[kept]",
+                "A tensor cannot be put in a parameter's place: fill the parameter that is there, through .data.",
+                says="cannot assign",
+            ),
+            Mistake(
+                "thin_norm.running_mean.copy_(norm.running_mean[kept])\n"
+                "thin_norm.running_var.copy_(norm.running_var[kept])",
+                "These are the running statistics, which are the next blank. Here: weight (γ) and bias (β).",
+            ),
+            Mistake(
+                "thin_norm.weight.data[kept] = norm.weight.data[kept]\n"
+                "thin_norm.bias.data[kept] = norm.bias.data[kept]",
+                "kept numbers the channels of the old layer; the thin layer has only as many as are kept, "
+                "numbered anew. Index the source only.",
+            ),
+            Mistake(
+                "norm.weight.data[kept] = thin_norm.weight.data\nnorm.bias.data[kept] = thin_norm.bias.data",
+                "Copied in the wrong direction: from the thin layer into the old one.",
+            ),
+            Mistake(
+                "weight, bias = thin_norm.weight.data, thin_norm.bias.data\n"
+                "weight, bias = norm.weight.data[kept], norm.bias.data[kept]",
+                "thin_norm is untouched: assigning to a name does not change the tensor it stood for. Use copy_().",
+            ),
+            Mistake(
+                "thin_norm.weight.data = norm.weight.data[kept].cuda()\n"
+                "thin_norm.bias.data = norm.bias.data[kept].cuda()",
+                "The code asks for CUDA, whatever the device of the layers: leave the data where it is.",
+            ),
+        ),
+    ),
+    Blank(
+        name="batchnorm-statistics",
+        title="Blank 5 · BatchNorm running statistics",
+        notebook="03_channel_pruning",
+        points=5,
+        functions={"copy_batchnorm_statistics": ["thin_norm", "norm", "kept"]},
+        watched=("running_mean", "running_var"),
+        cases=_norm_cases("copy_batchnorm_statistics"),
+        credit=(
+            Credit(2, aspects=("running_mean",)),
+            Credit(2, aspects=("running_var",)),
+            Credit(1, aspects=("form",)),
+        ),
+        mistakes=(
+            Mistake(
+                "thin_norm.running_mean.copy_(norm.running_mean[kept])",
+                "The mean is right, the variance is missing: without it every channel has another scale.",
+            ),
+            Mistake(
+                "thin_norm.running_var.copy_(norm.running_var[kept])",
+                "The variance is right, the mean is missing.",
+            ),
+            Mistake(
+                "thin_norm.running_mean.copy_(norm.running_var[kept])\n"
+                "thin_norm.running_var.copy_(norm.running_mean[kept])",
+                "Mean and variance are exchanged.",
+            ),
+            Mistake(
+                "thin_norm.running_mean.copy_(norm.running_mean[kept])\n"
+                "thin_norm.running_var.copy_(norm.running_var[kept].sqrt())",
+                "running_var is a variance, and stays one: the square root is taken inside the layer.",
+            ),
+            Mistake(
+                "thin_norm.running_mean.copy_(norm.running_mean[:len(kept)])\n"
+                "thin_norm.running_var.copy_(norm.running_var[:len(kept)])",
+                "These are the first channels, not the kept ones. The shape fits, and the network is wrong.",
+            ),
+            Mistake(
+                "thin_norm.running_mean = norm.running_mean\nthin_norm.running_var = norm.running_var",
+                "All channels are taken over, and the memory is shared with the old layer: take the kept ones "
+                "only, and copy their values.",
+            ),
+            Mistake(
+                "thin_norm.weight.data.copy_(norm.weight.data[kept])\nthin_norm.bias.data.copy_(norm.bias.data[kept])",
+                "That is scale and shift, the previous blank. Here: running_mean and running_var.",
+            ),
+            Mistake(
+                "thin_norm.running_mean[kept] = norm.running_mean[kept]\n"
+                "thin_norm.running_var[kept] = norm.running_var[kept]",
+                "kept numbers the channels of the old layer; the thin layer has only as many as are kept, "
+                "numbered anew. Index the source only.",
+            ),
+            Mistake(
+                "norm.running_mean[kept] = thin_norm.running_mean\nnorm.running_var[kept] = thin_norm.running_var",
+                "Copied in the wrong direction: from the thin layer into the old one.",
+            ),
+            Mistake(
+                "thin_norm.mean = norm.running_mean[kept]\nthin_norm.var = norm.running_var[kept]",
+                "thin_norm's statistics are untouched: they are called running_mean and running_var.",
+            ),
+            Mistake(
+                "thin_norm.running_mean = norm.running_mean[kept].cuda()\n"
+                "thin_norm.running_var = norm.running_var[kept].cuda()",
+                "The code asks for CUDA, whatever the device of the layers: leave the data where it is.",
+            ),
+        ),
+    ),
+    Blank(
+        name="linear-weight",
+        title="Blank 6 · the linear layer's weight",
+        notebook="03_channel_pruning",
+        points=5,
+        functions={"copy_linear_weight": ["thin_linear", "linear", "kept"]},
+        watched=("weight",),
+        cases=_weight_cases,
+        credit=(
+            Credit(4, aspects=("weight",)),
+            Credit(1, aspects=("form",)),
+        ),
+        mistakes=(
+            Mistake(
+                "thin_linear.weight.data = linear.weight.data[kept]",
+                "Rows instead of columns: a row of the weight is a class, a column is an input channel. Channels "
+                "are pruned, classes are not.",
+            ),
+            Mistake(
+                "thin_linear.weight.data.copy_(linear.weight.data[kept])",
+                "Rows instead of columns: a row of the weight is a class, a column is an input channel. Channels "
+                "are pruned, classes are not.",
+            ),
+            Mistake(
+                "thin_linear.weight.data.copy_(linear.weight.data[:, :len(kept)])",
+                "These are the first columns, not the kept ones. The shape fits, and the network is wrong.",
+            ),
+            Mistake(
+                "thin_linear.weight.data.copy_(linear.weight.data)",
+                "All columns are copied, but the thin layer has inputs for the kept channels only: select them.",
+            ),
+            Mistake(
+                "thin_linear.weight.data = linear.weight.data",
+                "All columns are taken over, and the memory is shared with the old layer: take the kept ones "
+                "only, and copy their values.",
+            ),
+            Mistake(
+                "thin_linear.weight.data = linear.weight.data[:, kept].t()",
+                "Transposed: the weight of a linear layer is (outputs, inputs), here (classes, kept).",
+            ),
+            Mistake(
+                "thin_linear.weight = nn.Parameter(linear.weight.data[:, kept])",
+                "The values are right, but the parameter is a new object: an optimizer that holds the old one "
+                "would go on training that. Fill the parameter that is there.",
+            ),
+            Mistake(
+                "thin_linear.weight.copy_(linear.weight[:, kept])",
+                "Autograd refuses to change a parameter in place: write through .data, or under torch.no_grad().",
+                says="leaf Variable",
+            ),
+            Mistake(
+                "thin_linear.weight = linear.weight[:, kept]",
+                "A tensor cannot be put in a parameter's place: fill the parameter that is there, through .data.",
+                says="cannot assign",
+            ),
+            Mistake(
+                "thin_linear.weight.data[:, kept] = linear.weight.data[:, kept]",
+                "kept numbers the columns of the old layer; the thin layer has only as many as are kept, numbered "
+                "anew. Index the source only.",
+            ),
+            Mistake(
+                "linear.weight.data[:, kept] = thin_linear.weight.data",
+                "Copied in the wrong direction: from the thin layer into the old one.",
+            ),
+            Mistake(
+                "pass",
+                "thin_linear's weight is untouched.",
+            ),
+            Mistake(
+                "thin_linear.weight.data = linear.weight.data[:, kept].cuda()",
+                "The code asks for CUDA, whatever the device of the layers: leave the data where it is.",
+            ),
+        ),
+    ),
+    Blank(
+        name="linear-bias",
+        title="Blank 7 · the linear layer's bias",
+        notebook="03_channel_pruning",
+        points=5,
+        functions={"copy_linear_bias": ["thin_linear", "linear"]},
+        watched=("bias",),
+        cases=_bias_cases,
+        credit=(
+            Credit(3, aspects=("bias",)),
+            Credit(2, aspects=("form",)),
+        ),
+        mistakes=(
+            Mistake(
+                "thin_linear.bias.data = linear.bias.data",
+                "A view instead of a copy: both layers share their memory, and training the thin network changes "
+                "the big one. Use copy_() or clone().",
+            ),
+            Mistake(
+                "thin_linear.bias = linear.bias",
+                "Both layers now hold the same parameter object: training the thin network changes the big one. "
+                "Fill the parameter that is there.",
+            ),
+            Mistake(
+                "thin_linear.bias = nn.Parameter(linear.bias.data.clone())",
+                "The values are right, but the parameter is a new object: an optimizer that holds the old one "
+                "would go on training that. Fill the parameter that is there.",
+            ),
+            Mistake(
+                "thin_linear.bias.copy_(linear.bias)",
+                "Autograd refuses to change a parameter in place: write through .data, or under torch.no_grad().",
+                says="leaf Variable",
+            ),
+            Mistake(
+                "thin_linear.bias = linear.bias.data.clone()",
+                "A tensor cannot be put in a parameter's place: fill the parameter that is there, through .data.",
+                says="cannot assign",
+            ),
+            Mistake(
+                "thin_linear.bias.data.zero_()",
+                "The bias is set to zero: every class keeps its own.",
+            ),
+            Mistake(
+                "thin_linear.bias.data.add_(linear.bias.data)",
+                "Added to what was there: the thin layer's initial bias is random and has to go.",
+            ),
+            Mistake(
+                "linear.bias.data.copy_(thin_linear.bias.data)",
+                "Copied in the wrong direction: from the thin layer into the old one.",
+            ),
+            Mistake(
+                "thin_linear.bias.data.copy_(linear.weight.data[:, 0])",
+                "That is a column of the weight; the bias is a tensor of its own, linear.bias.",
+            ),
+            Mistake(
+                "thin_linear.bias = None",
+                "The bias is thrown away: every class keeps its own.",
+            ),
+            Mistake("pass", "thin_linear's bias is untouched."),
+            Mistake(
+                "thin_linear.bias.data = linear.bias.data.cuda()",
+                "The code asks for CUDA, whatever the device of the layers: leave the data where it is.",
+            ),
+        ),
+    ),
+)

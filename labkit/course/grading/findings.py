@@ -1,0 +1,257 @@
+"""Whether a submission's records agree with themselves and with the course, cell by cell.
+
+Nothing is trained again. What can be recomputed is recomputed with labkit's own functions: learning
+rates, budgets, λ, the exact count, parameters, MACs. What was measured must be possible: an
+accuracy is a count over a number of images, and no second run repeats a measured time.
+
+The checks rely on the schemas that ``labkit.course.grading.untrusted`` has verified. A check yields sentences
+on what is wrong; a cell without any gets one sentence on what is there. Which cells a lab has, and what is
+checked for them, is in the module that its entry in the table of labs names.
+"""
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from itertools import combinations, islice
+from pathlib import Path
+
+import numpy as np
+
+from labkit import data, records, settings, training
+from labkit.course.grading.untrusted import read, shown
+from labkit.course.labs import Lab
+from labkit.records import Record
+from labkit.settings import Recipe
+
+MOST_RUNS, MOST_SENTENCES = 60, 8
+NEAR = 0.005  # another device judges a few images differently
+FAR = 0.1  # between validation and test images, or between an accuracy and its estimate
+
+
+@dataclass(frozen=True)
+class Case:
+    """One submission: its ``runs``, the shipped ``reference`` runs, and by file name what was ``unreadable``."""
+
+    runs: list[Record]
+    reference: list[Record]
+    unreadable: dict[str, str]
+
+    def of(self, *kinds: str, ratio: float | None = None) -> list[Record]:
+        return [run for run in self.runs if run.kind in kinds and ratio in (None, run.config.get("ratio"))]
+
+    def parent(self, run: Record, *kinds: str) -> Record | None:
+        return next((other for other in self.of(*kinds) if other.name == run.config["parent"]), None)
+
+
+Check = Callable[[Case, list[Record]], Iterator[str]]
+"""The case, and the runs that a cell is about -> sentences on what is wrong."""
+
+
+def each(*checks: Callable[[Case, Record], Iterator[str]]) -> Check:
+    """A check of every run by itself; two sentences of one kind are enough."""
+    return lambda case, runs: (
+        f"{run.name}: {text}" for run in runs for check in checks for text in islice(check(case, run), 2)
+    )
+
+
+# What holds for one training.
+
+
+def rates_of(run: Record) -> list[float]:
+    return training.learning_rates(Recipe(**run.config["recipe"]), run.config["data"]["train"])
+
+
+def follows_its_recipe(case: Case, run: Record) -> Iterator[str]:
+    epochs = run.config["recipe"]["epochs"]
+    if [entry["epoch"] for entry in run.history] != list(range(1, epochs + 1)):
+        yield f"the history has {len(run.history)} entries, or odd epochs; the recipe has {epochs} epochs."
+        return
+    rates = rates_of(run)
+    for entry in run.history:
+        rate = rates[entry["epoch"] * len(rates) // epochs - 1]
+        if not math.isclose(entry["learning_rate"], rate, rel_tol=1e-9):
+            yield f"learning rate {entry['learning_rate']:.6g} in epoch {entry['epoch']}; the recipe gives {rate:.6g}."
+    if (run.network, run.network["classes"]) != (run.config["network"], run.config["data"]["classes"]):
+        yield "network or classes differ from the configuration's."
+
+
+def has_possible_accuracies(case: Case, run: Record) -> Iterator[str]:
+    images = run.config["data"]
+    for entry in run.history:
+        yield from impossible(entry["train_accuracy"], images["train"], f"training accuracy in epoch {entry['epoch']}")
+        yield from impossible(entry["validation_accuracy"], images["validation"], f"validation, epoch {entry['epoch']}")
+        # An image that is judged wrongly has at most half of the probability; one image may be left out of an epoch.
+        wrong = 1 - entry["train_accuracy"] - 1 / images["train"]
+        if entry["loss"] < 0.999 * math.log(2) * wrong:
+            yield (
+                f"loss {entry['loss']:.4g} in epoch {entry['epoch']} is too low for a training accuracy of "
+                f"{entry['train_accuracy']:.2%}."
+            )
+    if run.history and run.results["validation_accuracy"] != run.history[-1]["validation_accuracy"]:
+        yield f"final validation accuracy {run.results['validation_accuracy']:.2%} is not that of the last epoch."
+
+
+def impossible(accuracy: float, images: int, what: str) -> Iterator[str]:
+    if abs(accuracy * images - round(accuracy * images)) > 1e-4:
+        yield f"{what}: {accuracy!r} is no count of {images} images."
+
+
+def keeps_its_budget(case: Case, run: Record) -> Iterator[str]:
+    lam, claimed = run.config["lambda"], run.results["shrinkage_budget"]
+    budget = training.shrinkage_budget(lam, rates_of(run), run.config["recipe"]["momentum"])
+    if not math.isclose(claimed, budget, rel_tol=1e-6):
+        yield f"shrinkage budget {claimed:.6g}; λ = {lam:g} and the recipe give {budget:.6g}."
+
+
+def keeps_snapshots(case: Case, run: Record) -> Iterator[str]:
+    epochs = run.config["recipe"]["epochs"]
+    expected = sorted({round(e) for e in np.linspace(0, epochs, min(training.SNAPSHOTS, epochs) + 1)})
+    if run.snapshots != expected:
+        yield f"scaling factors were kept at epochs {shown(run.snapshots)}; {epochs} epochs keep {shown(expected)}."
+
+
+# What holds for runs together.
+
+
+def share_seed_and_data(case: Case, runs: list[Record]) -> Iterator[str]:
+    if len(seeds := {run.config["seed"] for run in case.runs}) > 1:
+        yield f"The records have different seeds: {sorted(seeds)}."
+    sets = {json.dumps(run.config["data"]): run.config["data"] for run in case.runs}
+    if len(sets) > 1:
+        yield f"The records are on different data: {', '.join(sorted(shown(s['name']) for s in sets.values()))}."
+    for described in sets.values():
+        if described["name"] == "shapes" and described != _shapes():
+            yield "The data are called shapes, but have other sizes or another sha256 than the data set shapes."
+
+
+@cache
+def _shapes() -> dict:
+    return data.load("shapes", Path()).describe()
+
+
+def differ(case: Case, runs: list[Record]) -> Iterator[str]:
+    for a, b in combinations(runs, 2):
+        if a.history and a.history == b.history:
+            yield f"{a.name} and {b.name} have the same history to the last digit, but are different runs."
+
+
+# Copies.
+
+
+def copies(case: Case, runs: list[Record]) -> Iterator[str]:
+    """Measured times repeat only in a copy; a history may, on the same kind of machine."""
+    times = {time for run in case.reference for time in _times(run)}
+    histories = [run.history for run in case.reference if run.history]
+    copied = [run.name for run in runs if times & set(_times(run))]
+    alike = [run.name for run in runs if run.name not in copied and run.history in histories]
+    if copied:
+        yield (
+            f"{', '.join(copied)}: these are the course's reference runs, not the student's own; the measured times are "
+            "the same to the last digit, and no second run repeats them."
+        )
+    if alike:
+        yield (
+            f"{', '.join(alike)}: these have the numbers of the course's reference runs to the last digit; the same "
+            "kind of machine with the same seed can do that, otherwise they are not the student's own."
+        )
+
+
+def _times(run: Record) -> list[float]:
+    rows = run.results.get("rows", [run.results])
+    found = [row["latency_ms"]["median"] for row in rows if "latency_ms" in row]
+    return [time for time in [*found, run.results.get("seconds", 0)] if time]
+
+
+# The cells.
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The kinds of run (and their ratio) that a manual cell is about, and what is checked; if nothing is
+    wrong, ``good`` is written, and ``fact`` of every run. The cell that ``owns`` the runs also lists copies, and
+    records that cannot be read."""
+
+    kinds: tuple[str, ...]
+    checks: tuple[Check, ...]
+    good: str
+    fact: str
+    ratio: float | None = None
+    owns: bool = False
+
+    def summary(self, runs: list[Record]) -> str:
+        facts = (self.fact.format(run=run, last=run.history[-1] if run.history else None) for run in runs)
+        return f"{self.good}: {', '.join(f'{run.name} {fact}' for run, fact in zip(runs, facts))}."
+
+    @property
+    def ending(self) -> str:
+        """How the names of its runs end."""
+        return f"-{100 * self.ratio:.0f}" if self.ratio else ""
+
+
+def cells_of(lab: Lab) -> dict[str, Cell]:
+    """What is checked for each manual cell of a lab that is about records."""
+    return import_module(f"labkit.course.grading.{lab.findings}").CELLS if lab.findings else {}
+
+
+def findings(folder: Path, lab: Lab, reference: Path = settings.REFERENCE) -> list[dict]:
+    """What the records in ``folder`` (``<run>/record.json``) say, as ``{"cell", "well", "text"}`` by
+    manual cell; never raises for what a record holds."""
+    cells, found = cells_of(lab), []
+    case = _case(Path(folder), _reference(reference, lab))
+    unreadable: dict[str, list[str]] = {name: [] for name in cells}
+    for run, text in case.unreadable.items() if cells else ():
+        unreadable[_owner(run, cells)].append(text)
+    for name, cell in cells.items():
+        lines = _lines(case, cell, unreadable[name])
+        found += [{"cell": name, "well": well, "text": text} for well, text in lines]
+    return found
+
+
+def _lines(case: Case, cell: Cell, wrong: list[str]) -> Iterator[tuple[bool, str]]:
+    runs = case.of(*cell.kinds, ratio=cell.ratio)
+    try:
+        wrong += [text for check in cell.checks for text in check(case, runs)] if runs else []
+        good = cell.summary(runs)
+    except Exception as error:  # one submission must never stop a class from being graded
+        wrong.append(f"Not everything could be checked ({type(error).__name__}): look at these records yourself.")
+    if not runs:
+        of_ratio = f" at {cell.ratio:.0%}" if cell.ratio else ""
+        wrong.append(f"There is no record of {' or '.join(cell.kinds)}{of_ratio}.")
+    yield from ((False, text) for text in wrong[:MOST_SENTENCES])
+    if len(wrong) > MOST_SENTENCES:
+        yield False, f"And {len(wrong) - MOST_SENTENCES} more of this kind."
+    if not wrong:
+        yield True, good
+    if cell.owns:
+        yield from ((False, text) for text in copies(case, runs))
+
+
+def _owner(run: str, cells: dict[str, Cell]) -> str:
+    """The cell that lists a record which cannot be read, by its folder's name: the last where none fits."""
+    owners = {name: cell for name, cell in cells.items() if cell.owns}
+    fitting = (name for name, cell in owners.items() if run.startswith(cell.kinds) and run.endswith(cell.ending))
+    return next(fitting, list(owners)[-1])
+
+
+def _case(folder: Path, reference: list[Record]) -> Case:
+    found, unreadable = [], {}
+    paths = sorted(folder.glob("*/record.json"))
+    for path in paths[:MOST_RUNS]:
+        name = path.parent.name
+        try:
+            if not name.isprintable() or len(name) > 80:
+                raise ValueError("its name is not one of a run")
+            found.append(read(path))
+        except ValueError as error:
+            unreadable[name] = f"The record {shown(name)} is not one that labkit wrote: {error}."
+    if len(paths) > MOST_RUNS:
+        unreadable[""] = f"Of {len(paths)} records, the first {MOST_RUNS} were looked at."
+    return Case(sorted(found, key=lambda run: (run.config.get("lambda", 0), run.name)), reference, unreadable)
+
+
+@cache
+def _reference(folder: Path, lab: Lab) -> list[Record]:
+    return [records.load(path.parent) for path in sorted(folder.glob(f"*/{lab.name}/*/record.json"))]

@@ -1,0 +1,70 @@
+"""The table of labs: what each is made of, what is handed in, what it is worth.
+
+Whoever needs to know which notebooks there are reads it here. A new lab is one entry, its notebooks, and
+a file of blanks.
+"""
+
+from dataclasses import dataclass
+
+from labkit.settings import LabError
+
+
+@dataclass(frozen=True)
+class Lab:
+    """``notebooks`` are file names without ending, in order; ``points`` are those of all graded cells
+    together. ``report`` is the PDF that the last notebook writes into the folder of runs and that is handed
+    in, ``shipped_runs`` the reference runs that the student edition has (of each none where empty).
+
+    ``blanks`` names a module of ``labkit.course.blanks`` and ``findings`` one of ``labkit.course.grading``,
+    which looks at the records. Neither ships to students.
+    """
+
+    number: int
+    title: str
+    summary: str
+    notebooks: tuple[str, ...]
+    points: int
+    report: str = ""
+    shipped_runs: str = ""
+    blanks: str = ""
+    findings: str = ""
+
+    @property
+    def name(self) -> str:
+        """``lab1``: nbgrader's assignment, and the name of folders and files that belong to one lab."""
+        return f"lab{self.number}"
+
+
+LABS = (
+    Lab(
+        number=1,
+        title="Network Slimming",
+        summary="Train a network that says which of its channels it does not need, cut half of them and then 90 %, "
+        "prove that the small network computes what the big one did, and bring it back by fine-tuning.",
+        notebooks=(
+            "01_sparsity_training",
+            "02_scaling_factors",
+            "03_channel_pruning",
+            "04_fine_tuning",
+            "05_report",
+        ),
+        points=100,
+        report="report.pdf",
+        shipped_runs="quick-shapes-seed0",
+        blanks="lab1",
+        findings="lab1",
+    ),
+)
+
+
+def named(number: int | str) -> Lab:
+    """The lab of this number. Raises ``LabError`` with the list where there is none."""
+    for lab in LABS:
+        if str(lab.number) == str(number):
+            return lab
+    raise LabError(f"There is no lab {number}: choose one of {', '.join(str(lab.number) for lab in LABS)}.")
+
+
+def chosen(number: int | str) -> tuple[Lab, ...]:
+    """The lab of this number, or every lab for ``all``."""
+    return LABS if number == "all" else (named(number),)

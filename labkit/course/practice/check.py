@@ -1,0 +1,152 @@
+"""What stands under each blank: ``check``, and ``ready`` for the cells that use it later.
+
+Offline, from ``visible/``: arguments and expected values, no code. Your own function runs in
+your own kernel; nothing here counts as a grade.
+"""
+
+import json
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from matplotlib.patches import Rectangle
+
+from labkit.course.practice import probe
+from labkit.course.practice.judge import EMPTY, Example, Verdict, compare, judge
+from labkit.settings import LabError
+
+VISIBLE = Path(__file__).with_name("visible")
+WORDS = {"values": "value", "form": "type and shape"}
+
+
+@cache
+def visible(lab: str = "*") -> dict[str, dict]:
+    """The material of every blank for the visible seed, by the blank's name: of one lab, such as ``lab1``,
+    or of all that are here."""
+    files = sorted(VISIBLE.glob(f"{lab}.json"))
+    return {name: material for file in files for name, material in json.loads(file.read_text(encoding="utf-8")).items()}
+
+
+def verdict(name: str, functions: dict) -> Verdict:
+    """The verdict on the visible cases of the blank ``name``; it counts those of its functions that are given."""
+    material = visible()[name]
+    parts = {function: part for function, part in material["functions"].items() if function in functions}
+    return judge(material | {"functions": parts}, probe.observe_all(functions, parts))
+
+
+def check(name: str, *functions) -> None:
+    """Say whether the blank ``name`` is right; if not, the sentence for this mistake and the smallest
+    counter-example. Raises ``LabError`` for a name that is no blank or a function that is not its."""
+    if name not in visible():
+        raise LabError(f"There is no blank {name!r}: choose one of {', '.join(visible())}.")
+    wanted = visible()[name]["functions"]
+    given = dict(zip(wanted, functions)) if len(functions) == len(wanted) else {}
+    if not given or not all(map(callable, functions)):
+        raise LabError(f"Give the blank's function itself: check({name!r}, {', '.join(wanted)}).")
+    found = verdict(name, given)
+    print(text(found))
+    for fault in found.faults:
+        if figure := picture(fault.example):
+            from labkit.view import plots
+
+            plots.show(figure)
+
+
+def ready(*functions) -> bool:
+    """Whether all ``functions`` are right on the visible cases; if not, say which blank a cell waits for."""
+    blank_of = {function: name for name, material in visible().items() for function in material["functions"]}
+    waiting = []
+    for function in functions:
+        if function.__name__ not in blank_of:
+            raise LabError(f"{function.__name__} is the function of no blank.")
+        found = verdict(blank_of[function.__name__], {function.__name__: function})
+        if found.faults:
+            waiting.append(f"{_title(found).lower()} ({function.__name__})")
+    if waiting:
+        print(f"This cell waits for {', '.join(waiting)}; the notebook goes on without it.")
+    return not waiting
+
+
+def _title(found: Verdict) -> str:
+    """``Blank 2``"""
+    return visible()[found.name]["title"].partition(" · ")[0]
+
+
+def text(found: Verdict) -> str:
+    """The verdict in words, counter-examples included."""
+    title = _title(found)
+    if found.right:
+        return f"✓ {title}: right."
+    if found.empty:
+        return f"○ {title} is still empty. The notebook goes on without it; come back when you like."
+    share = f" ({found.points:g} of {found.of:g} points so far)" if found.points else ""
+    lines = []
+    for fault in found.faults:
+        lines.append(f"✗ {title}{share}: {fault.sentence}")
+        if fault.example.got.get("raised") != EMPTY:
+            lines.append(example_text(fault.example))
+    return "\n".join(lines)
+
+
+def example_text(example: Example) -> str:
+    given = zip(example.parameters, example.arguments)
+    call = ", ".join(f"{name}={_short(argument, example.expected)}" for name, argument in given)
+    lines = [f"    {example.function}({call})"]
+    if "raised" in example.got:
+        return "\n".join([*lines, f"    {example.got.get('message', '')}".rstrip()])
+    for aspect, well in compare(example.expected, example.got).items():
+        expected, got = example.expected[aspect], example.got.get(aspect)
+        if not well and expected != got:
+            words = WORDS.get(aspect, aspect) if expected != probe.COPIED else "how it was filled"
+            lines.append(f"    {words}: expected {_short(expected)}, got {_short(got)}")
+    return "\n".join(lines)
+
+
+def _short(value, tensors=()) -> str:
+    """Plain data as a student would write it; of a layer, these ``tensors``."""
+    if isinstance(value, dict):
+        (kind, content), *_ = value.items()
+        if not isinstance(content, dict):
+            return f"tensor({_short(content)})"
+        return f"{kind}({', '.join(f'{k}={_short(v)}' for k, v in content.items() if k in tensors)})"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_short, value[:12]))}{', …' if len(value) > 12 else ''}]"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def picture(example: Example):
+    """For a layer that was to be filled: the old layer with the kept channels framed, what was
+    expected, and what came; a figure, or None where words say it better."""
+    from labkit.view import plots
+
+    source = next((a for a in example.arguments[1:] if isinstance(a, dict) and "Linear" in a), None)
+    got = example.got.get("weight")
+    if source is None or "weight" not in example.expected or not got:
+        return None
+    old = np.array(source["Linear"]["weight"])
+    kept = example.arguments[2]["int64"]
+    shape = (len(old), len(kept))
+    if len(got) != shape[0] * shape[1]:
+        return None
+    matrices = {
+        "linear.weight, kept columns framed": old,
+        "expected": np.array(example.expected["weight"]).reshape(shape),
+        "yours": np.array(got, dtype=float).reshape(shape),
+    }
+    alt = "The linear layer's weight with its kept columns framed, the expected thin weight, and yours."
+    figure, axes = plots.panels(3, alt, height=2.2, width=7)
+    limit = abs(old).max()
+    for axis, (title, matrix) in zip(axes, matrices.items()):
+        axis.imshow(matrix, cmap="PuOr", vmin=-limit, vmax=limit)
+        axis.set(title=title, xlabel="input channel", ylabel="class", xticks=range(matrix.shape[1]))
+        axis.set_yticks(range(matrix.shape[0]))
+        axis.grid(False)
+        axis.title.set_fontsize(9)
+        for (row, column), value in np.ndenumerate(matrix):
+            colour = "white" if abs(value) > limit / 2 else "black"
+            axis.text(column, row, f"{value:g}", ha="center", va="center", fontsize=8, color=colour)
+    axes[1].set_xticks(range(len(kept)), kept)
+    axes[2].set_xticks(range(len(kept)), kept)
+    for column in kept:
+        axes[0].add_patch(Rectangle((column - 0.5, -0.5), 1, len(old), fill=False, edgecolor="black", linewidth=2))
+    return figure

@@ -1,0 +1,178 @@
+"""Hostile code in a blank: it gets the mark it deserves, costs only itself, and the host is untouched.
+
+A row's code returns the right answer only if what it tries succeeds, so full points mean a hole.
+"""
+
+import os
+import platform
+import shutil
+import socket
+import sys
+import threading
+from pathlib import Path
+
+import needs
+import pytest
+from hostile import HOSTILE
+
+from labkit.course import answers, labs
+from labkit.course.grading import grade, isolated, sandbox
+from labkit.settings import REPOSITORY
+
+LAB = labs.named(1)
+MACHINE = platform.machine() if platform.machine() in isolated.FORBIDDEN else "x86_64"
+CALLS = isolated.FORBIDDEN[MACHINE][1]
+SECONDS = 4
+
+
+pytestmark = needs.bubblewrap
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory):
+    """A class folder with everything that must stay hidden."""
+    folder = tmp_path_factory.mktemp("class")
+    (folder / "collected" / "another").mkdir(parents=True)
+    (folder / "gradebook.db").write_text("100 points for everybody")
+    grade.hidden_seed(folder)
+    folder.chmod(0o755)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def listener():
+    """A server on the host that must never be reached; how often it was."""
+    server, calls = socket.create_server(("127.0.0.1", 0)), []
+
+    def serve():
+        try:
+            while True:
+                calls.append(server.accept())
+        except OSError:
+            pass
+
+    threading.Thread(target=serve, daemon=True).start()
+    yield server.getsockname()[1], calls
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def marks(course, listener):
+    """By row: the verdicts on all blanks of a submission that is right but for its ``kept_channels``."""
+    os.environ["SECRET"] = "SECRET"
+    materials = grade.hidden_materials(LAB, "for the tests")
+    words = {"KEYCTL": str(CALLS["keyctl"]), "ADD_KEY": str(CALLS["add_key"])}
+    words |= {"CLASS": str(course), "REPOSITORY": str(REPOSITORY), "PORT": str(listener[0])}
+    jobs = {"right": grade._job(materials["penalty"], {"code": {}}, answers.solution("penalty"))}
+    for name, (body, _) in HOSTILE.items():
+        for word, value in words.items():
+            body = body.replace(word, value)
+        source = answers.function_source("kept_channels", ["mask"], body)
+        jobs[name] = grade._job(materials["kept-channels"], {"code": {}}, source)
+    jobs["right at the end"] = jobs["right"]
+    outcomes = sandbox.run(jobs, seconds=SECONDS)
+    return {
+        name: grade.verdict_of(materials["penalty" if name.startswith("right") else "kept-channels"], outcome)
+        for name, outcome in outcomes.items()
+    }
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_code_gets_no_points_and_the_truth_is_said(name, marks):
+    verdict, said = marks[name], HOSTILE[name][1]
+    assert verdict.points == 0, verdict
+    text = " ".join(verdict.sentences)
+    assert any(part in text for part in said.split("|")), text
+    assert "inputs" not in text and "True" not in text
+
+
+def test_the_others_are_graded_all_the_same(marks):
+    assert marks["right"].right and marks["right at the end"].right
+
+
+def test_the_host_is_untouched(marks, course, listener):
+    assert (course / "gradebook.db").read_text() == "100 points for everybody"
+    assert listener[1] == []
+    inside = [p for p in Path("/proc").glob("[0-9]*") if b"isolated.py" in _command(p)]
+    assert not inside
+
+
+def _command(process: Path) -> bytes:
+    try:
+        return (process / "cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def test_without_bubblewrap_nothing_runs(monkeypatch, refused):
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with refused("bubblewrap is missing", "--container"):
+        sandbox.run({"x": {"sources": [], "functions": {}}})
+    with refused("podman nor docker"):
+        sandbox.container("image")
+
+
+def test_a_sandbox_that_cannot_start_says_why(tmp_path, refused):
+    script = tmp_path / "bwrap"
+    script.write_text("#!/bin/sh\necho 'bwrap: setting up uid map: Permission denied' >&2\nexit 1\n")
+    script.chmod(0o755)
+    with refused("uid map: Permission denied", "docs/ta.md"):
+        sandbox.run({"x": {"sources": [], "functions": {}}}, [str(script)])
+
+
+def test_a_container_is_started_without_network_and_with_limits(tmp_path, monkeypatch):
+    """A stand-in for docker runs the process itself: the plumbing is real, the walls are not."""
+    tool = tmp_path / "docker"
+    tool.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/said\nexec {sys.executable} -I {sandbox.INSIDE[0]}\n')
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    materials = grade.hidden_materials(LAB, "x")
+    job = grade._job(materials["kept-channels"], {"code": {}}, answers.solution("kept-channels"))
+    outcome = sandbox.run({"kept-channels": job}, sandbox.container("course/torch"))["kept-channels"]
+    assert grade.verdict_of(materials["kept-channels"], outcome).right
+    said = (tmp_path / "said").read_text()
+    assert all(
+        word in said for word in ("--network none", "--read-only", "--user 65534", "--pids-limit", "course/torch")
+    )
+
+
+def test_a_sandbox_that_ends_early_is_tried_again_and_then_given_up(tmp_path):
+    """A stand-in that loses every second blank, and one blank always."""
+    script = tmp_path / "sandbox"
+    script.write_text(
+        f"#!{sys.executable}\nimport json, sys\nnames = list(json.load(sys.stdin)['blanks'])\nprint('\"ready\"')\n"
+        "for name in names[:1]:\n    if name != 'lost': print(json.dumps({'blank': name, 'end': 'done', 'observed': '{}'}))\n"
+    )
+    script.chmod(0o755)
+    blank = {"sources": [], "functions": {}}
+    outcomes = sandbox.run({"one": blank, "two": blank, "lost": blank}, [str(script)])
+    assert [outcomes[name].end for name in ("one", "two", "lost")] == ["done", "done", sandbox.LOST]
+
+
+def test_a_copy_in_name_only_gains_at_most_the_points_for_form(course):
+    """Who shares a process with the probe can change what it says of the form, never the right values."""
+    body = (
+        "import sys\nfor module in list(sys.modules.values()):\n"
+        "    if hasattr(module, '_copying'): module._copying = lambda *a: 'copied'\n"
+    )
+    material = grade.hidden_materials(LAB, "x")["linear-bias"]
+    for rest, points in (("thin_linear.bias.data = linear.bias.data", 5), ("pass", 0)):
+        source = answers.function_source("copy_linear_bias", ["thin_linear", "linear"], body + rest)
+        outcome = sandbox.run({"linear-bias": grade._job(material, {"code": {}}, source)})["linear-bias"]
+        assert grade.verdict_of(material, outcome).points <= points
+
+
+def test_a_command_that_is_not_there_says_so(refused):
+    with refused("did not start", "/nowhere/at/all", "docs/ta.md"):
+        sandbox.run({"x": {"sources": [], "functions": {}}}, ["/nowhere/at/all"])
+
+
+def test_limits_that_cannot_be_set_are_no_blanks_fault(tmp_path, refused):
+    """A machine that refuses the filter: nobody is marked."""
+    for file in sandbox.INSIDE:
+        shutil.copy(file, tmp_path)
+    inside = tmp_path / "isolated.py"
+    inside.write_text(inside.read_text().replace("22, 2\n", "22, 99\n"))
+    packages = [path for path in sys.path if path.endswith("-packages")]
+    with refused("did not start", "limits and filter cannot be set"):
+        sandbox.run({"x": {"sources": [], "functions": {}}}, [sys.executable, "-I", str(inside), *packages])

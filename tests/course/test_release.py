@@ -1,0 +1,242 @@
+"""The student edition: no answer in it, in text or in function; what it ships fits together."""
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from labkit.course import answers, blanks, edition, labs, release
+from labkit.course.practice import check
+
+LAB = labs.named(1)
+
+# Calls every function of the edition's labkit with the arguments of every blank; prints those that answer.
+CALL_EVERYTHING = """
+import contextlib, importlib, inspect, io, json, pkgutil
+import labkit
+from labkit.course.practice import check, probe
+from labkit.course.practice.judge import compare
+
+def functions():
+    for module in pkgutil.walk_packages(labkit.__path__, "labkit."):
+        if module.name != "labkit.__main__":
+            for name, value in inspect.getmembers(importlib.import_module(module.name), callable):
+                if getattr(value, "__module__", "").startswith("labkit"):
+                    yield f"{module.name}.{name}", value
+                    for method, inner in inspect.getmembers(value, inspect.isfunction) if inspect.isclass(value) else ():
+                        yield f"{module.name}.{name}.{method}", inner
+
+def answers(function, part):
+    try:
+        inspect.signature(function).bind(*part["parameters"])
+    except (TypeError, ValueError):
+        return False
+    cases = part["cases"]
+    return all(
+        all(compare(case["expected"], probe.observe(function, case["arguments"], part["watched"])).values())
+        for case in cases
+    )
+
+found, tried = [], 0
+for name, function in functions():
+    tried += 1
+    for material in check.visible().values():
+        for blank, part in material["functions"].items():
+            with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+                if answers(function, part):
+                    found.append(f"{name} answers {blank}")
+print(json.dumps([labkit.__file__, tried, found]))
+"""
+
+
+@pytest.fixture(scope="module")
+def student(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("edition") / "pruning-lab"
+    release.release(folder, (LAB,), "someone/pruning-lab", "v1.0")
+    return folder
+
+
+def called(folder: Path, scratch: Path) -> tuple[str, int, list[str]]:
+    done = subprocess.run(
+        [sys.executable, "-c", CALL_EVERYTHING],
+        cwd=scratch,
+        env=os.environ | {"PYTHONPATH": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_no_function_of_the_editions_labkit_answers_a_blank(student, tmp_path):
+    file, tried, found = called(student, tmp_path)
+    assert Path(file).is_relative_to(student) and tried > 80
+    assert found == []
+
+
+def test_a_function_that_answered_a_blank_would_be_found(student, tmp_path):
+    module = student / "labkit" / "helpful.py"
+    module.write_text(
+        "class Mask:\n    def indices(mask):\n        return mask.nonzero().flatten()\n"
+        "def fill(a, b):\n    a.bias.data.copy_(b.bias.data)\n"
+    )
+    try:
+        found = called(student, tmp_path)[2]
+        assert found == [
+            "labkit.helpful.Mask.indices answers kept_channels",
+            "labkit.helpful.fill answers copy_linear_bias",
+        ]
+    finally:
+        module.unlink()
+
+
+def test_no_solution_line_occurs_in_the_edition(student):
+    assert len(release.solution_lines((LAB,))) > 40
+    assert release.leaks(student, (LAB,)) == []
+
+
+def test_a_leak_stops_the_release(student, tmp_path, monkeypatch, refused):
+    line = sorted(release.solution_lines((LAB,)))[0]
+    monkeypatch.setattr(release, "_readme", lambda course, labs: f"# Read me\n{line}\n")
+    with refused("give 1 answers away", "README.md"):
+        release.release(tmp_path / "edition", (LAB,))
+
+
+def test_only_blanks_outputs_and_set_up_differ_from_the_complete_notebooks(student):
+    for name, complete in release.complete_notebooks(LAB).items():
+        given = nbformat.read(student / "notebooks" / f"{name}.ipynb", as_version=4)
+        nbformat.validate(given)
+        assert [cell.id for cell in given.cells if cell.id != "setup"] == [cell.id for cell in complete.cells]
+        for cell in given.cells:
+            assert cell.cell_type == "markdown" or (cell.outputs == [] and cell.execution_count is None)
+        sources = {cell.id: cell.source.removeprefix("# NBVAL_CHECK_OUTPUT\n") for cell in complete.cells[1:]}
+        changed = {cell.id for cell in given.cells[2:] if cell.source != sources[cell.id]}
+        assert changed == {cell.id for cell in complete.cells if cell.id.startswith(("blank-", "manual-"))}
+
+
+def test_every_blank_has_docstring_hint_and_nothing_else(student):
+    for name, blank in blanks.of(LAB).items():
+        cells = nbformat.read(student / "notebooks" / f"{blank.notebook}.ipynb", as_version=4).cells
+        (source,) = (cell.source for cell in cells if cell.id == f"blank-{name}")
+        assert source.count("raise NotImplementedError") == len(blank.functions) == source.count("Hint: ")
+        for function, parameters in blank.functions.items():
+            assert f"def {function}({', '.join(parameters)}):" in source
+
+
+STAFF = {"answers.py", "release.py", "staff.py", "tasks.py", "bench.py", "blanks", "grading"}
+
+
+def test_staff_files_stay_behind(student):
+    assert not {path.name for path in student.rglob("*")} & STAFF
+    assert not list(student.rglob("*.png")) and not list(student.rglob("hidden*"))
+    course = {path.relative_to(student / "labkit/course").as_posix() for path in (student / "labkit/course").rglob("*")}
+    practice = {f"practice/{name}.py" for name in ("__init__", "check", "judge", "probe", "saved", "submit")}
+    practice |= {"practice", "practice/visible", "practice/visible/lab1.json"}
+    assert course == {"__init__.py", "labs.py", "edition.py", "edition.json"} | practice
+
+
+def test_a_module_that_says_so_is_withheld_and_all_in_a_package_that_does(tmp_path, monkeypatch):
+    folder = tmp_path / "labkit"
+    (folder / "secret").mkdir(parents=True)
+    (folder / "open.py").write_text('"""Ships."""\n')
+    (folder / "closed.py").write_text('"""Draws.\n\nNot in the student edition: a task draws it.\n"""\n')
+    (folder / "secret" / "__init__.py").write_text('"""Not in the student edition."""\n')
+    (folder / "secret" / "table.json").write_text("{}")
+    (folder / "page.typ").write_text("text")
+    assert {path.name for path in release._unwithheld(folder)} == {"open.py", "page.typ"}
+
+
+POSIX = {"resource", "fcntl", "pwd", "grp", "termios", "tty", "pty", "posix", "syslog", "crypt", "seccomp"}
+
+
+def test_nothing_that_ships_imports_a_module_that_windows_lacks(student):
+    for path in student.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not {name.partition(".")[0] for name in names} & POSIX, path
+
+
+def test_badges_and_set_up_name_repository_and_tag(student):
+    for path in sorted((student / "notebooks").glob("*.ipynb")):
+        first, setup = nbformat.read(path, as_version=4).cells[:2]
+        assert f"colab.research.google.com/github/someone/pruning-lab/blob/v1.0/notebooks/{path.name}" in first.source
+        assert '"v1.0"' in setup.source and "https://github.com/someone/pruning-lab" in setup.source
+        assert '"torch-pruning>=1.6.1,<2", "typst>=0.13"' in setup.source and "--no-deps" in setup.source
+    assert "someone/pruning-lab" in (student / "README.md").read_text()
+    assert edition.Edition(**json.loads((student / "labkit/course/edition.json").read_text())).ref == "v1.0"
+
+
+def test_without_a_repository_there_is_no_badge(tmp_path):
+    release.release(tmp_path / "edition", (LAB,))
+    text = (tmp_path / "edition" / "notebooks" / "01_sparsity_training.ipynb").read_text()
+    assert "colab" not in text
+
+
+def test_the_zip_holds_the_folder_and_equal_editions_are_equal_files(student, tmp_path):
+    target = student.with_name("pruning-lab.zip")
+    before = target.read_bytes()
+    with zipfile.ZipFile(target) as archive:
+        names = set(archive.namelist())
+    assert names == {f"pruning-lab/{p.relative_to(student).as_posix()}" for p in student.rglob("*") if p.is_file()}
+    release.release(student, (LAB,), "someone/pruning-lab", "v1.0")
+    assert target.read_bytes() == before
+
+
+@pytest.mark.parametrize(("repository", "ref"), [("name-alone", "v1"), ("a/b", ""), ("a/b c", "v1"), ("a/b", 'v"1')])
+def test_a_wrong_repository_or_tag_is_refused(repository, ref, tmp_path, refused):
+    with refused(repository, "OWNER/NAME"):
+        release.release(tmp_path / "edition", (LAB,), repository, ref)
+
+
+def test_a_folder_with_something_else_is_left_alone(tmp_path, refused):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with refused("holds something"):
+        release.release(tmp_path, (LAB,))
+    assert (tmp_path / "thesis.tex").read_text() == "years of work"
+
+
+COLAB = """
+import sys, types
+google, colab, drive = types.ModuleType("google"), types.ModuleType("google.colab"), types.ModuleType("google.colab.drive")
+drive.mount = lambda where: print("mounted", where)
+google.colab, colab.drive = colab, drive
+sys.modules |= {"google": google, "google.colab": colab, "google.colab.drive": drive}
+"""
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_the_set_up_cell_clones_the_tag_and_leaves_colabs_packages_alone(student, tmp_path, keep):
+    """In a stand-in for Colab: git and pip are recorded, not run."""
+    source = nbformat.read(student / "notebooks" / "01_sparsity_training.ipynb", as_version=4).cells[1].source
+    source = source.replace("/content/", f"{tmp_path}/content/").replace(
+        "KEEP_IN_DRIVE = True", f"KEEP_IN_DRIVE = {keep}"
+    )
+    record = "import subprocess\nsubprocess.run = lambda command, check: print(command)\n"
+    end = "\nprint(sys.path[0]); import os; print(os.environ.get('LABKIT_RUNS'))"
+    code = COLAB + record + source + end
+    environment = {key: value for key, value in os.environ.items() if key != "LABKIT_RUNS"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    said = done.stdout
+    assert ("mounted" in said) == keep == ("MyDrive/pruning-lab/runs" in said)
+    assert "'--branch', 'v1.0', 'https://github.com/someone/pruning-lab'" in said
+    assert "'--no-deps'" in said and "--upgrade" not in said
+    assert not re.search(r"'(torch|ipywidgets|ipython|numpy)\\b", said)
+
+
+def test_no_sentence_of_the_checks_gives_the_expression_away():
+    text = (check.VISIBLE / "lab1.json").read_text(encoding="utf-8")
+    for name in blanks.of(LAB):
+        for line in answers.solution(name).splitlines():
+            for expression in re.findall(r"\w+(?:\.\w+)*\[[^]]+\]|\w+\.\w+\(\)(?:\.\w+\(\))*", line):
+                selection = re.sub(r"^[\w.]+(?=\[)", "", expression)
+                assert selection not in text or len(selection) < 5, (name, selection)

@@ -1,0 +1,185 @@
+"""Hostile code for the blank ``kept_channels``, by what it tries: returned only if that succeeds, the right answer."""
+
+RIGHT = "return mask.nonzero().flatten()"
+
+# name: the body of kept_channels, and what the verdict's sentence or the note says
+HOSTILE = {
+    "never ends": ("while True: pass", "did not end within"),
+    "never ends, deaf to signals": (
+        "import signal\nfor number in range(1, 65):\n    try: signal.signal(number, signal.SIG_IGN)\n"
+        "    except Exception: pass\nwhile True:\n    try:\n        while True: pass\n    except BaseException: pass",
+        "did not end within",
+    ),
+    "sleeps": ("import time\ntime.sleep(10**6)", "did not end within"),
+    "ends the process": ("import os\nos._exit(0)", "without an answer"),
+    "exits": ("raise SystemExit(0)", "SystemExit"),
+    "raises something deeper": ("raise BaseException('no')", "without an answer"),
+    "fork bomb": (f"import os\nwhile True:\n    if os.fork() == 0: pass\n{RIGHT}", "BlockingIOError"),
+    "thread bomb": (
+        f"import threading, time\nfor _ in range(9):\n    threading.Thread(target=time.sleep, args=(9,)).start()\n{RIGHT}",
+        "RuntimeError",
+    ),
+    "subprocess": (f"import subprocess\nsubprocess.run(['/usr/bin/true'], check=True)\n{RIGHT}", "BlockingIOError"),
+    "fills the memory": ("kept = []\nwhile True: kept.append(b'x' * 10**8)", "MemoryError|did not end within"),
+    "fills the memory with tensors": (
+        "kept = []\nwhile True: kept.append(torch.ones(10**8))",
+        "RuntimeError|did not end within",
+    ),
+    "fills shared memory": (f"import mmap\nmmap.mmap(-1, 3 * 2**30)\n{RIGHT}", "MemoryError|OSError"),
+    "fills the disk": (
+        "import os\nfor folder in ('/tmp', '/dev/shm', '/dev', '/', '/inside', '/packages0', os.getcwd(), '/proc'):\n"
+        "    try:\n        with open(folder + '/big', 'wb') as file: file.write(b'x' * 10**6)\n"
+        f"        {RIGHT}\n    except OSError: pass\nraise OSError",
+        "OSError",
+    ),
+    "fills an anonymous file": (
+        f"import os\nfile = os.memfd_create('x')\nos.write(file, b'x' * 10**6)\n{RIGHT}",
+        "OSError",
+    ),
+    "network": (f"import socket\nsocket.create_connection(('127.0.0.1', PORT), timeout=2)\n{RIGHT}", "Error"),
+    "unix sockets of the host": (
+        f"import glob\nassert glob.glob('/run/*') or glob.glob('/var/run/*')\n{RIGHT}",
+        "AssertionError",
+    ),
+    "reads the gradebook": (f"open('CLASS/gradebook.db').read()\n{RIGHT}", "FileNotFoundError"),
+    "reads the hidden seed": (f"open('CLASS/hidden_seed').read()\n{RIGHT}", "FileNotFoundError"),
+    "reads other submissions": (f"import os\nos.listdir('CLASS/collected')\n{RIGHT}", "FileNotFoundError"),
+    "reads the answers": (
+        f"open('REPOSITORY/notebooks/03_channel_pruning.ipynb').read()\n{RIGHT}",
+        "FileNotFoundError",
+    ),
+    "imports the answers": (
+        "from labkit.course import answers\n"
+        "code = [answers.solution('kept-channels')]\n"
+        "return answers.probe.functions_in(code, ['kept_channels'])['kept_channels'](mask)",
+        "ModuleNotFoundError|ImportError",
+    ),
+    "reads the shadow file": (f"open('/etc/shadow').read()\n{RIGHT}", "FileNotFoundError|PermissionError"),
+    "reads root's home": (f"import os\nos.listdir('/root')\n{RIGHT}", "FileNotFoundError|PermissionError"),
+    "reads the environment": (
+        f"import os\nassert set(os.environ) & set('LABKIT_RUNS SECRET USER LOGNAME SHELL VIRTUAL_ENV'.split())\n{RIGHT}",
+        "AssertionError",
+    ),
+    "reads another environment": (
+        f"import os\nfor n in ('1', str(os.getppid())): assert 'SECRET' in open(f'/proc/{{n}}/environ').read()\n{RIGHT}",
+        "PermissionError|AssertionError",
+    ),
+    "reads the supervisor's memory": (
+        f"import os\nopen(f'/proc/{{os.getppid()}}/mem', 'rb').read(1)\n{RIGHT}",
+        "PermissionError",
+    ),
+    "writes to the supervisor's output": (
+        f"import os\nopen(f'/proc/{{os.getppid()}}/fd/1', 'w').write('x')\n{RIGHT}",
+        "PermissionError",
+    ),
+    "sees other processes": (
+        f"import os\nassert len([n for n in os.listdir('/proc') if n.isdigit()]) > 4\n{RIGHT}",
+        "AssertionError",
+    ),
+    "kills its parent": (f"import os\nos.kill(os.getppid(), 9)\n{RIGHT}", "PermissionError"),
+    "stops its parent": (f"import os, signal\nos.kill(os.getppid(), signal.SIGSTOP)\n{RIGHT}", "PermissionError"),
+    "interrupts its parent": (f"import os, signal\nos.kill(os.getppid(), signal.SIGINT)\n{RIGHT}", "PermissionError"),
+    "kills everything": (f"import os\nos.kill(-1, 9)\n{RIGHT}", "PermissionError"),
+    "signals itself": (f"import os\nos.kill(os.getpid(), 40)\n{RIGHT}", "PermissionError"),
+    "asks for a signal": ("import ctypes\nctypes.CDLL(None).abort()", "stopped by signal"),
+    "reads a keyring": (
+        "import ctypes\nlibc = ctypes.CDLL(None, use_errno=True)\nlibc.syscall.restype = ctypes.c_long\n"
+        "assert libc.syscall(KEYCTL, 0, -3, 1) >= 0\n" + RIGHT,
+        "AssertionError",
+    ),
+    "leaves a key for others": (
+        "import ctypes\nlibc = ctypes.CDLL(None, use_errno=True)\nlibc.syscall.restype = ctypes.c_long\n"
+        "assert libc.syscall(ADD_KEY, b'user', b'note', b'x', 1, -4) >= 0\n" + RIGHT,
+        "AssertionError",
+    ),
+    "calls the other way": (
+        "import ctypes\nlibc = ctypes.CDLL(None, use_errno=True)\nlibc.syscall.restype = ctypes.c_long\n"
+        "assert libc.syscall(0x40000000 + 39) > 0\n" + RIGHT,
+        "AssertionError",
+    ),
+    "numbers that no float holds": (
+        "import os\nfor number in range(3, 64):\n"
+        '    try: os.write(number, b\'{"kept_channels": [{"values": [1\' + b\'0\' * 400 + b\'], "form": "x"}]}\')\n'
+        "    except OSError: pass\nos._exit(0)",
+        "",
+    ),
+    "becomes root": (f"import os\nos.setuid(0)\n{RIGHT}", "PermissionError|OSError"),
+    "is root": (
+        f"import os\nassert os.getuid() == 0 or os.geteuid() == 0 or 0 in os.getgroups()\n{RIGHT}",
+        "Assertion",
+    ),
+    "mounts": (
+        "import ctypes\nlibc = ctypes.CDLL(None)\nassert libc.mount(b'none', b'/tmp', b'tmpfs', 0, None) == 0\n"
+        + RIGHT,
+        "AssertionError",
+    ),
+    "makes a user namespace": (
+        "import ctypes\nlibc = ctypes.CDLL(None)\nassert libc.unshare(0x10000000) == 0 and libc.unshare(0x20000) == 0\n"
+        "assert libc.mount(b'none', b'/tmp', b'tmpfs', 0, None) == 0\n" + RIGHT,
+        "AssertionError",
+    ),
+    "segmentation fault": ("import ctypes\nctypes.string_at(0)", "signal 11"),
+    "deep recursion": (
+        "import sys\nsys.setrecursionlimit(10**9)\ndef f(): return f()\nreturn f()",
+        "stopped",
+    ),
+    "an object equal to everything": (
+        "class Yes:\n    def __eq__(self, other): return True\n    __iter__ = __len__ = __float__ = lambda self: 1\n"
+        "    def tolist(self): return self\nreturn Yes()",
+        "docstring",
+    ),
+    "a tensor equal to everything": (
+        "class Yes(torch.Tensor):\n    def __eq__(self, other): return True\n    def tolist(self): return Yes([1])\n"
+        "return Yes([1.0])",
+        "",
+    ),
+    "a number equal to everything": (
+        "class Yes(float):\n    def __eq__(self, other): return True\n    __hash__ = float.__hash__\nreturn [Yes(1)]",
+        "",
+    ),
+    "changes torch": (
+        "torch.equal = torch.allclose = lambda *a, **k: True\ntorch.Tensor.__eq__ = lambda a, b: True\n"
+        "torch.Tensor.tolist = lambda self: [0]\nreturn torch.zeros(1)",
+        "",
+    ),
+    "changes the probe": (
+        "import sys\nfor module in list(sys.modules.values()):\n    if hasattr(module, 'observe'):\n"
+        "        module.observe = lambda *a: {'values': [2.0], 'form': 'right', 'points': 5}\nreturn None",
+        "returns nothing|docstring",
+    ),
+    "changes json": (
+        'import json\njson.dumps = lambda *a, **k: \'{"kept_channels": "all right", "points": 5}\'\nreturn None',
+        "",
+    ),
+    "prints a result": (
+        'print(\'{"blank": "kept-channels", "end": "done", "observed": "{}"}\')\nreturn None',
+        "returns nothing",
+    ),
+    "writes a result to every channel": (
+        'import os\nfor number in range(256):\n    try: os.write(number, b\'{"kept_channels": [{"points": 5}]}\\n\')\n'
+        "    except OSError: pass\nos._exit(0)",
+        "",
+    ),
+    "answers without end": (
+        "import os\nfor number in range(3, 64):\n    try:\n        while True: os.write(number, b'[' * 65536)\n"
+        "    except OSError: pass",
+        "more than can be read",
+    ),
+    "answers deeply nested": (
+        "import os\nfor number in range(3, 64):\n    try: os.write(number, b'[' * 65000)\n    except OSError: pass\n"
+        "os._exit(0)",
+        "cannot be read",
+    ),
+    "returns a million numbers": ("return torch.zeros(10**6)", "ValueError"),
+    "returns nan": ("return torch.tensor([float('nan')])", "docstring"),
+    "returns a tensor without data": ("return torch.zeros(2, device='meta')", "RuntimeError"),
+    "names its exception after the inputs": (
+        "raise type('inputs ' + str(mask.tolist()), (Exception,), {})('inputs ' + str(mask.tolist()))",
+        "an exception of its own",
+    ),
+    "tells the inputs in a message": ("raise ValueError('inputs ' + str(mask.tolist()))", "stops with ValueError."),
+    "an exception that cannot be printed": (
+        "class Evil(Exception):\n    def __str__(self): raise SystemExit\nraise Evil",
+        "",
+    ),
+}
