@@ -59,7 +59,9 @@ def test_an_older_python_is_refused_in_one_sentence_before_anything_is_made(clon
     before = tree(clone)
     done = make(clone, target, f"PYTHON={python}")
     assert done.returncode != 0 and done.stdout == "" and tree(clone) == before
-    assert re.fullmatch(rf"Makefile:\d+: \*\*\* {found}, and the lab needs [^\n]*\.  Stop\.\n", done.stderr), done.stderr
+    assert re.fullmatch(rf"Makefile:\d+: \*\*\* {found}, and the lab needs [^\n]*\.  Stop\.\n", done.stderr), (
+        done.stderr
+    )
     assert f"PYTHON=python3.12 make {target}." in done.stderr
 
 
