@@ -1,4 +1,4 @@
-"""Copy finished runs into data/reference: ``python data/make_reference.py runs/quick-shapes-seed0 [--weights]``;
+"""Copy finished runs into data/reference: ``python data/make_reference.py runs/quick-shapes-seed0/lab1 [--weights]``;
 without a folder, only bring the tables in README.md and docs/results.md up to date.
 
 Records, scaling factors, figures and tables always ship. Weights ship with ``--weights``, as
@@ -13,31 +13,31 @@ from pathlib import Path
 
 import torch
 
-from labkit import records
+from labkit import files, records
 from labkit.methods.slimming import tables
-from labkit.tools import run as regenerate
 from labkit.settings import REFERENCE, REPOSITORY
+from labkit.tools import figures
 
 STARTED_FROM = ("sparsity", "pruning")
 PAGES = [REPOSITORY / "README.md", REPOSITORY / "docs" / "results.md"]
 
 
-def ship(experiment: Path, weights: bool) -> Path:
-    target = Path(__file__).resolve().parent / "reference" / experiment.name
-    if experiment.resolve() == target:
-        raise SystemExit(f"{experiment} is the shipped copy itself: give the folder of finished runs.")
+def ship(lab: Path, weights: bool) -> Path:
+    target = REFERENCE / lab.resolve().parent.name / lab.resolve().name
+    if lab.resolve() == target:
+        raise SystemExit(f"{lab} is the shipped copy itself: give the folder of finished runs.")
     fresh = target.with_name(f".{target.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
-    for record in records.load_all(experiment):
+    for record in records.load_all(lab):
         state, gammas = None, None
         if weights and record.kind in STARTED_FROM:
             state = {k: v.half() if v.dtype == torch.float32 else v for k, v in record.state().items()}
         if record.snapshots:
-            gammas = records.read_tensors(record.folder / "gammas.safetensors")["gammas"]
+            gammas = files.read_tensors(record.folder / records.GAMMAS)["gammas"]
         records.save(record.with_folder(fresh / record.name), state, gammas)
     shutil.rmtree(target, ignore_errors=True)
     fresh.rename(target)
-    regenerate.draw(target, target)
+    figures.draw(target, target)
     return target
 
 
@@ -61,10 +61,10 @@ def filled(page: str) -> str:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("experiment", type=Path, nargs="?")
+    parser.add_argument("lab", type=Path, nargs="?", help="a lab's folder of finished runs")
     parser.add_argument("--weights", action="store_true")
     options = parser.parse_args()
-    if options.experiment:
-        print(ship(options.experiment, options.weights))
+    if options.lab:
+        print(ship(options.lab, options.weights))
     for path in PAGES:
         path.write_text(filled(path.read_text(encoding="utf-8")), encoding="utf-8")

@@ -12,7 +12,6 @@ GROUPS = (
     "labkit.tools.migrate",
     "labkit.course.practice.submit",
     "labkit.course.produce",
-    "labkit.tools.bench",
     "labkit.course.staff",
 )
 

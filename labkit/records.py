@@ -260,9 +260,7 @@ def _finished(folder: Path, config: dict, files: tuple[str, ...]) -> Record | No
     elif _checkpoint_config(checkpoint) == config:
         print(f"{folder.name}: continued from {folder}.")
         return None
-    print(
-        f"{folder.name}: the run there has another configuration or lost files; kept as {set_aside(folder).name}."
-    )
+    print(f"{folder.name}: the run there has another configuration or lost files; kept as {set_aside(folder).name}.")
     return None
 
 
@@ -296,7 +294,9 @@ def _acquired(folder: Path) -> Generator[None, None, Callable[[], None]]:
             break
         except Timeout:
             if not waited:
-                print(f"{folder.name}: waiting for {_read(owner) or 'another process'}, which is making it.", flush=True)
+                print(
+                    f"{folder.name}: waiting for {_read(owner) or 'another process'}, which is making it.", flush=True
+                )
             waited = True
             yield
             time.sleep(POLL)

@@ -5,12 +5,10 @@ from contextlib import contextmanager, nullcontext
 
 import pytest
 import torch
-from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 from workers import slimming, tiny_fit
 
 from labkit import hardware
-from labkit.models import Conv3x3
 
 
 class FakeGraph:
@@ -133,27 +131,3 @@ def test_on_a_cpu_one_training_follows_the_other(monkeypatch):
     turns = []
     results = hardware.side_by_side(counted(turns, number, length) for number, length in enumerate((2, 1)))
     assert turns == [0, 0, 1] and results == ["0 of 2", "1 of 1"]
-
-
-@pytest.mark.parametrize("inputs, outputs", [(3, 5), (8, 8), (1, 1)])
-@pytest.mark.parametrize("size", [(2, 2), (4, 4), (1, 1), (2, 4)])
-@pytest.mark.parametrize("images", [1, 40])
-def test_convolution_equals_pytorchs_with_its_gradients(inputs, outputs, size, images):
-    convolution = Conv3x3(inputs, outputs).double()
-    x = torch.randn(images, inputs, *size, dtype=torch.double, requires_grad=True)
-    gradient = torch.randn(images, outputs, *size, dtype=torch.double)
-    reference = F.conv2d(x, convolution.weight, padding=1)
-    expected = torch.autograd.grad(reference, (x, convolution.weight), gradient)
-    y = convolution(x)
-    found = torch.autograd.grad(y, (x, convolution.weight), gradient)
-    for a, b in zip((y, *found), (reference, *expected)):
-        assert torch.allclose(a, b, atol=1e-12)
-
-
-def test_convolution_of_2x2_in_half_precision_is_as_exact_as_pytorchs():
-    convolution, x = Conv3x3(32, 16), torch.randn(40, 32, 2, 2)
-    exact = F.conv2d(x, convolution.weight, padding=1)
-    with torch.autocast("cpu", torch.bfloat16):
-        half, ours = F.conv2d(x, convolution.weight, padding=1), convolution(x.bfloat16())
-    assert ours.dtype == torch.bfloat16
-    assert (ours - exact).abs().max() <= 2 * (half - exact).abs().max()

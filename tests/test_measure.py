@@ -5,52 +5,56 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
+from workers import vgg, vgg_of
 
+from labkit import models
 from labkit.measure import costs, flush_subnormals, latency, macs, parameters
-from labkit.models import VGG, VGGNet, vgg_channels
 from labkit.training import fingerprint
 
 TINY = torch.finfo(torch.float32).tiny
 
 
-def counted(channels, classes=10):
-    """Parameters and multiply-accumulates from the channel list alone."""
-    size, width, weights, products = 32, 3, 0, 0
-    for c in channels:
-        if c == "M":
-            size //= 2
-            continue
-        weights += 9 * width * c + 2 * c
-        products += 9 * width * c * size * size
-        width = c
+def counted(stages, classes=10, size=32):
+    """Parameters and multiply-accumulates of a VGG from the widths of its stages alone."""
+    width, weights, products = 3, 0, 0
+    for stage in stages:
+        for c in stage:
+            weights += 9 * width * c + 2 * c
+            products += 9 * width * c * size * size
+            width = c
+        size //= 2
     return weights + width * classes + classes, products + width * classes
 
 
 def test_vgg19_has_its_parameters_and_macs():
-    net = VGGNet(vgg_channels(19))
+    net = models.build(models.named("vgg19"))
     assert parameters(net) == 20_035_018
     assert macs(net) == 398_136_320
 
 
 @pytest.mark.parametrize("width", [0.25, 0.5, 1.0])
-@pytest.mark.parametrize("depth", VGG)
+@pytest.mark.parametrize("depth", [11, 16, 19])
 def test_costs_of_every_vgg_match_the_plain_formula(depth, width):
-    channels = vgg_channels(depth, width)
-    with torch.device("meta"):
-        net = VGGNet(channels)
-    assert sum(c != "M" for c in channels) == depth - 3
-    assert (parameters(net), macs(net)) == counted(channels)
+    specification = models.named(f"vgg{depth}", width)
+    assert len(specification.widths) == sum(specification.blocks) == depth - 3
+    widths = iter(specification.widths)
+    stages = [[next(widths) for _ in range(count)] for count in specification.blocks]
+    net = models.build(specification)
+    assert (parameters(net), macs(net)) == counted(stages)
 
 
-@given(st.lists(st.integers(1, 20), min_size=1, max_size=5), st.integers(0, 5), st.integers(2, 30))
-def test_costs_of_any_channel_list_match_the_plain_formula(widths, pools, classes):
-    channels = [c for i, width in enumerate(widths) for c in ([width, "M"] if i < pools else [width])]
-    net = VGGNet(channels, classes)
-    assert (parameters(net), macs(net)) == counted(channels, classes)
+@given(
+    st.lists(st.lists(st.integers(1, 20), min_size=1, max_size=3), min_size=1, max_size=5),
+    st.integers(2, 30),
+    st.sampled_from([32, 40, 64]),
+)
+def test_costs_of_any_vgg_match_the_plain_formula_at_its_own_size(stages, classes, size):
+    net = models.build(vgg_of(*stages, classes=classes, size=size))
+    assert (parameters(net), macs(net)) == counted(stages, classes, size)
 
 
 def test_macs_leave_the_network_as_it_was():
-    net = VGGNet([4, "M", 4]).train()
+    net = vgg([4], [4]).train()
     before = fingerprint(net)
     macs(net)
     assert fingerprint(net) == before and net.training
@@ -59,7 +63,7 @@ def test_macs_leave_the_network_as_it_was():
 @pytest.fixture
 def net():
     """A network with five subnormal weights."""
-    net = VGGNet([4, "M", 4]).train()
+    net = vgg([4], [4]).train()
     with torch.no_grad():
         net.features.conv1.weight.view(-1)[:3] = torch.tensor([TINY / 2, -TINY / 2, 1e-44])
         net.features.norm2.weight[1] = TINY / 4
@@ -127,7 +131,7 @@ def test_latency_is_the_median_and_quartiles_of_the_runs_after_the_warm_up(monke
 
 def test_costs_are_plain_numbers_for_a_record(net):
     found = costs(copy.deepcopy(net))
-    assert (found["parameters"], found["macs"]) == counted([4, "M", 4])
+    assert (found["parameters"], found["macs"]) == counted([[4], [4]])
     assert found["latency_ms"].keys() == {
         "median",
         "quartile1",
@@ -138,3 +142,24 @@ def test_costs_are_plain_numbers_for_a_record(net):
         "subnormals",
     }
     assert all(type(value) in (int, float) for value in found["latency_ms"].values())
+
+
+class Large(nn.Module):
+    """For images of 224 x 224, as AlexNet: at 32 x 32 its last map would be empty."""
+
+    size = 224
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 4, 11, stride=4, padding=2)
+        self.pool = nn.Sequential(nn.MaxPool2d(3, 2), nn.MaxPool2d(3, 2), nn.MaxPool2d(3, 2))
+        self.classifier = nn.Linear(4 * 6 * 6, 10)
+
+    def forward(self, x):
+        return self.classifier(self.pool(self.stem(x)).flatten(1))
+
+
+def test_a_network_is_measured_on_images_of_its_own_size():
+    assert macs(Large()) == 3 * 11 * 11 * 4 * 55 * 55 + 144 * 10
+    assert latency(Large(), batch=2, runs=4).median > 0
+    assert costs(Large())["parameters"] == 3 * 11 * 11 * 4 + 4 + 144 * 10 + 10

@@ -2,10 +2,9 @@ import json
 
 import pytest
 import torch
-from workers import tiny_fit
+from workers import tiny_fit, vgg, vgg_of
 
-from labkit import records
-from labkit.models import VGGNet
+from labkit import records, settings
 from labkit.pruning import ChannelPlan, global_plan, scaling_factors, thin
 from labkit.records import Record
 
@@ -17,7 +16,7 @@ def trained(tmp_path_factory):
 
 
 def make(folder, kind="sparsity", **entries):
-    entries = {"config": {"lambda": 0.0}, "channels": [4, "M", 4], "classes": 3} | entries
+    entries = {"config": {"lambda": 0.0}, "network": vgg_of([4], [4], classes=3).to_dict()} | entries
     return Record(kind, **entries).with_folder(folder)
 
 
@@ -42,20 +41,20 @@ def test_record_holds_neither_its_folder_nor_anything_but_plain_json(trained):
 
 
 def test_network_is_rebuilt_from_the_record(tmp_path):
-    net = VGGNet([5, "M", 3], classes=4).eval()
-    record = records.save(make(tmp_path / "run", channels=[5, "M", 3], classes=4), net.state_dict())
+    net = vgg([5], [3], classes=4).eval()
+    record = records.save(make(tmp_path / "run", network=net.specification.to_dict()), net.state_dict())
     rebuilt, x = record.model(), torch.randn(2, 3, 32, 32)
     assert not rebuilt.training
-    assert rebuilt.channels == [5, "M", 3]
+    assert rebuilt.specification == net.specification == record.specification
     torch.testing.assert_close(rebuilt(x), net(x))
 
 
 def test_thin_network_and_its_plan_are_rebuilt_from_the_record(tmp_path):
-    net = VGGNet([6, "M", 6])
+    net = vgg([6], [6])
     torch.nn.init.uniform_(net.features.norm1.weight)
     plan = global_plan(scaling_factors(net), 0.4)
     small = thin(net, plan)
-    run = make(tmp_path / "run", "pruning", channels=small.channels, classes=10, plan=plan.to_dict())
+    run = make(tmp_path / "run", "pruning", network=small.specification.to_dict(), plan=plan.to_dict())
     records.save(run, small.state_dict())
     loaded, x = records.load(tmp_path / "run"), torch.randn(2, 3, 32, 32)
     assert ChannelPlan.from_dict(loaded.plan) == plan
@@ -63,7 +62,7 @@ def test_thin_network_and_its_plan_are_rebuilt_from_the_record(tmp_path):
 
 
 def test_half_precision_weights_are_read_as_float32(tmp_path):
-    net = VGGNet([4, "M", 4], classes=3)
+    net = vgg([4], [4], classes=3)
     run = records.save(make(tmp_path / "run"), net.half().state_dict())
     assert {p.dtype for p in run.model().parameters()} == {torch.float32}
     assert torch.equal(run.model().classifier.weight, net.classifier.weight.float())
@@ -104,27 +103,11 @@ def test_runs_are_sorted_by_lambda_and_name_and_chosen_by_kind(tmp_path):
 def test_setting_aside_loses_nothing(tmp_path, tree):
     kept = []
     for number in (1, 2, 3):
-        records.save(make(tmp_path / "run", classes=number))
+        records.save(make(tmp_path / "run", results={"number": number}))
         kept.append(tree(tmp_path / "run"))
         assert records.set_aside(tmp_path / "run") == tmp_path / f"run.replaced-{number}"
     assert [tree(tmp_path / f"run.replaced-{number}") for number in (1, 2, 3)] == kept
     assert not (tmp_path / "run").exists()
-
-
-@pytest.mark.parametrize("kind", ["interrupt", "error"])
-def test_save_that_is_broken_off_keeps_the_old_file_and_no_other(tmp_path, monkeypatch, tree, kind):
-    path = tmp_path / "weights.safetensors"
-    records.write_tensors(path, {"w": torch.zeros(3)})
-    files = tree(tmp_path)
-    error = KeyboardInterrupt if kind == "interrupt" else ZeroDivisionError
-
-    def broken(*args):
-        raise error
-
-    monkeypatch.setattr("os.fsync", broken)
-    with pytest.raises(error):
-        records.write_tensors(path, {"w": torch.ones(3)})
-    assert tree(tmp_path) == files
 
 
 def test_saved_files_are_readable_by_others(trained):
@@ -136,17 +119,40 @@ def test_saved_files_are_readable_by_others(trained):
     }
 
 
-def test_tensors_come_back_with_their_values_types_and_metadata(tmp_path):
-    tensors = {
-        "strided": torch.arange(12.0).view(3, 4).t(),
-        "channels_last": torch.randn(2, 3, 4, 5).to(memory_format=torch.channels_last),
-        "count": torch.tensor(7),
-        "flags": torch.tensor([True, False]),
-        "empty": torch.zeros(0),
-    }
-    records.write_tensors(tmp_path / "t.safetensors", tensors, {"note": "γ"})
-    loaded = records.read_tensors(tmp_path / "t.safetensors")
-    assert loaded.keys() == tensors.keys()
-    for name, tensor in tensors.items():
-        assert torch.equal(loaded[name], tensor) and loaded[name].dtype == tensor.dtype
-    assert records.read_metadata(tmp_path / "t.safetensors") == {"note": "γ"}
+@pytest.fixture
+def experiment(monkeypatch, tmp_path):
+    """Settings whose runs and reference are empty folders."""
+    monkeypatch.setattr(settings, "REFERENCE", tmp_path / "reference")
+    monkeypatch.setenv("LABKIT_RUNS", str(tmp_path / "runs"))
+    return settings.current()
+
+
+def add_run(folder, kind="sparsity"):
+    return records.save(make(folder, kind))
+
+
+def test_runs_fall_back_to_the_reference_and_say_so(experiment, capsys):
+    shipped = add_run(experiment.reference / "lambda-0")
+    add_run(experiment.folder / "pruned", kind="pruning")
+    assert records.runs_of(experiment, "sparsity", "02_train") == [shipped]
+    said = capsys.readouterr().out
+    assert "02_train" in said and "reference" in said and experiment.experiment in said
+
+    own = add_run(experiment.folder / "lambda-0")
+    assert records.runs_of(experiment, "sparsity", "02_train") == [own]
+    assert capsys.readouterr().out == ""
+
+
+def test_too_few_runs_fall_back_to_the_reference_too(experiment, capsys, refused):
+    add_run(experiment.folder / "lambda-0")
+    shipped = [add_run(experiment.reference / name) for name in ("lambda-0", "lambda-1")]
+    assert records.runs_of(experiment, "sparsity", "02_train", count=2) == shipped
+    assert "1 of 2 sparsity runs" in capsys.readouterr().out
+    with refused("1 of 3 sparsity runs", "run notebook 02_train first"):
+        records.runs_of(experiment, "sparsity", "02_train", count=3)
+
+
+def test_without_runs_and_reference_the_notebook_is_named(experiment, refused):
+    add_run(experiment.reference / "lambda-0")
+    with refused("0 of 1 pruning runs", experiment.folder, "run notebook 03_prune first"):
+        records.runs_of(experiment, "pruning", "03_prune")

@@ -85,7 +85,7 @@ LATENCY = record(
     dict.fromkeys(("median", "quartile1", "quartile3"), POSITIVE)
     | dict.fromkeys(("batch", "runs", "threads", "subnormals"), COUNT)
 )
-COSTS = {"parameters": integer(1, 10**11), "macs": integer(1, 10**15), "latency_ms": LATENCY}
+MEASURED = {"parameters": integer(1, 10**11), "macs": integer(1, 10**15), "latency_ms": LATENCY}
 
 # What determines a result, in every record; of a training; and of what is made from another run without training.
 CONFIG = {"lambda": number(0, 1000), "seed": COUNT, "data": DATA}

@@ -63,7 +63,9 @@ class Specification:
 
     def __str__(self) -> str:
         widths = ", ".join(map(str, self.widths))
-        return f"{self.family} {list(self.blocks)}, channels {widths}; {self.classes} classes, {self.size} x {self.size}"
+        return (
+            f"{self.family} {list(self.blocks)}, channels {widths}; {self.classes} classes, {self.size} x {self.size}"
+        )
 
 
 def stages(blocks: Collection[int]):

@@ -112,7 +112,10 @@ def thin(model: nn.Module, plan: ChannelPlan) -> nn.Module:
         for member in group.members:
             dropped[member.layer, member.axis].append(member.dropped(plan.mask(name)))
     for layer in {layer for layer, _ in dropped}:
-        _cut(modules[layer], *(torch.cat(dropped.get((layer, axis), [torch.empty(0, dtype=torch.int64)])) for axis in ("out", "in")))
+        _cut(
+            modules[layer],
+            *(torch.cat(dropped.get((layer, axis), [torch.empty(0, dtype=torch.int64)])) for axis in ("out", "in")),
+        )
     cut = cut.to(memory_format=torch.channels_last).eval()
     if hasattr(model, "specification"):
         cut.specification = model.specification.with_widths(len(plan.kept[name]) for name in groups)

@@ -8,8 +8,8 @@ import shutil
 import torch
 
 from labkit import settings
-from labkit.tools.estimate import Sizes, costs, seconds_for, timed
 from labkit.hardware import fast_dtype
+from labkit.tools.estimate import Sizes, costs, seconds_for, timed
 
 PACKAGES = ("torch", "torchvision", "torch-pruning", "jupyterlab", "ipywidgets", "ipython", "nbval")
 SIZES = {"shapes": Sizes(4000, 600, 1000), "minicifar": Sizes(4000, 1000, 4000)}

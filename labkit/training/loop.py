@@ -145,9 +145,7 @@ class _Training:
         spent, started = 0.0, time.perf_counter()
         self.model.train()
         self.totals.zero_()
-        shuffled = augmented_batches(
-            self.data.train, self.recipe.batch, seed=1_000_003 * self.config["seed"] + number
-        )
+        shuffled = augmented_batches(self.data.train, self.recipe.batch, seed=1_000_003 * self.config["seed"] + number)
         for (x, y), rate in zip(shuffled, self.rates[(number - 1) * per_epoch :]):
             self.optimizer.param_groups[0]["lr"].fill_(rate)
             self.step(x, y)

@@ -11,19 +11,18 @@ from functools import partial
 import nbformat
 import pytest
 import torch
-from test_resume import Stopped, assert_same_run, stop_after
-from workers import slimming, tiny_dataset
+from workers import Stopped, assert_same_run, slimming, stop_after, tiny_dataset, vgg
 
-from labkit import estimate, hardware, records, training
+from labkit import estimate, files, hardware, models, records, training
 from labkit.data import augmented_batches
-from labkit.models import VGGNet
-from labkit.regenerate import NOTEBOOKS, execute
-from labkit.settings import PROFILES, Recipe
+from labkit.settings import PROFILES, REPOSITORY, Recipe
+from labkit.tools.run import execute
+from labkit.training.checkpoint import momenta
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that torch can use")
 
 EPOCHS = 3
-CHANNELS = [16, "M", 32, "M", 64, "M", 64, "M", 64]
+STAGES = ([16], [32], [64], [64], [64])
 TOO_LARGE = 2.0**40  # as a loss scale: float16 ends at 2**16
 
 
@@ -50,25 +49,15 @@ def replays(monkeypatch):
     return count
 
 
-@pytest.fixture
-def precision(monkeypatch):
-    def train_in(dtype):
-        for module in ("hardware", "training"):
-            monkeypatch.setattr(f"labkit.{module}.fast_dtype", lambda device: dtype)
-
-    return train_in
-
-
 def waits(gamma, lam):
     """A penalty as a student may write it: it looks at a value, for which the device has to be waited for."""
     return lam * gamma.sign() if gamma.abs().sum().item() >= 0 else gamma
 
 
 def a_training(images, folder, lam=1e-2, penalty=slimming, batch=50, watch=None, epochs=EPOCHS):
-    torch.manual_seed(0)
     options = {"kind": "sparsity", "lam": lam, "penalty_gradient": penalty, "watch": watch, "save_every": 0}
     recipe = Recipe(epochs, batch, learning_rate=0.05, schedule="linear")
-    return training.steps(VGGNet(CHANNELS), images, recipe, folder=folder, **options)
+    return training.steps(vgg(*STAGES), images, recipe, folder=folder, **options)
 
 
 def finished(*options, **more):
@@ -168,18 +157,18 @@ def test_float16_trains_where_float32_does(images, tmp_path, precision):
 @pytest.mark.parametrize("lam", [0.0, 0.05])
 def test_an_overflow_skips_the_step_and_halves_the_scale_until_it_fits(images, precision, lam):
     precision(torch.float16)
-    torch.manual_seed(0)
-    model = VGGNet(CHANNELS).to("cuda", memory_format=torch.channels_last).train()
+    model = vgg(*STAGES).to("cuda", memory_format=torch.channels_last).train()
     optimizer, scaler = training.optimizer_of(model, Recipe(1, 50))
     scaler.load_state_dict(scaler.state_dict() | {"scale": TOO_LARGE})
     x, y = next(augmented_batches(images.train, 50, seed=1))
+    gammas = [norm.weight for norm in models.norms(model).values()]
 
     def state():
-        return [t.clone() for t in (*model.parameters(), *training.momenta(model, optimizer).values())]
+        return [t.clone() for t in (*model.parameters(), *momenta(model, optimizer).values())]
 
     before, skipped = state(), 0
     for _ in range(40):
-        training.train_step(model, x, y, optimizer, scaler, slimming, lam)
+        training.train_step(model, x, y, optimizer, scaler, gammas, (slimming, lam) if lam else None)
         if scaler.get_scale() == TOO_LARGE / 2**skipped:
             break
         skipped += 1
@@ -196,7 +185,7 @@ def test_resumed_float16_training_has_its_loss_scale_back(images, tmp_path, prec
     whole = finished(images, tmp_path / "whole", epochs=4)
     with pytest.raises(Stopped):
         finished(images, tmp_path / "run", epochs=4, watch=stop_after(2))
-    kept = json.loads(records.read_metadata(tmp_path / "run" / "checkpoint.safetensors")["scaler"])
+    kept = json.loads(files.read_metadata(tmp_path / "run" / "checkpoint.safetensors")["scaler"])
     assert 1 < kept["scale"] < 2.0**30
     finished(images, tmp_path / "run", epochs=4)
     assert_same_run(tmp_path / "run", whole.folder)
@@ -210,10 +199,10 @@ def test_the_estimate_can_time_training_here(together):
 def test_first_notebook_runs_at_the_quick_profile(tmp_path):
     target = tmp_path / "01.ipynb"
     here = {"LABKIT_PROFILE": "quick", "LABKIT_DATA": "shapes", "LABKIT_SEED": "0", "LABKIT_RUNS": str(tmp_path)}
-    execute(NOTEBOOKS / "01_sparsity_training.ipynb", target, {**os.environ, **here})
+    execute(REPOSITORY / "notebooks" / "01_sparsity_training.ipynb", target, {**os.environ, **here})
     outputs = [output for cell in nbformat.read(target, 4).cells for output in cell.get("outputs", [])]
     assert not any(output.output_type == "error" for output in outputs)
-    runs = records.load_all(tmp_path / "quick-shapes-seed0", "sparsity")
+    runs = records.load_all(tmp_path / "quick-shapes-seed0" / "lab1", "sparsity")
     assert len(runs) == 3
     assert {run.config["precision"] for run in runs} == {str(hardware.fast_dtype(torch.device("cuda")))[6:]}
     assert runs[0].results["validation_accuracy"] > 0.95

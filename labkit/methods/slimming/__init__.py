@@ -11,7 +11,9 @@ from labkit.methods.slimming.experiments import (
     sweep_ratio,
     untrained_variants,
 )
+from labkit.methods.slimming.explorer import describe_plan, plan_figure, prune_explorer
 from labkit.methods.slimming.figures import (
+    families,
     figures,
     fine_tuning_curves,
     lambda_label,
@@ -27,7 +29,17 @@ from labkit.methods.slimming.kinds import KINDS
 from labkit.methods.slimming.tables import overview, results, summary_cells, summary_table
 from labkit.methods.slimming.work import COSTS
 
-__all__ = ["COSTS", "KINDS", "RECALIBRATION_IMAGES", "figures", "fine_tuning_curves", "first_collapse", "lambda_label"]
+__all__ = [
+    "COSTS",
+    "KINDS",
+    "RECALIBRATION_IMAGES",
+    "describe_plan",
+    "families",
+    "figures",
+    "plan_figure",
+    "prune_explorer",
+]
+__all__ += ["fine_tuning_curves", "first_collapse", "lambda_label"]
 __all__ += ["made_from", "overview", "prune_run", "ratio_sweep", "recovery", "results", "save_summary", "summary_cells"]
 __all__ += ["scaling_factors_over_epochs", "scaling_factors_per_layer", "summary_row", "summary_table"]
 __all__ += ["sweep_ratio", "trade_off", "training_curves", "under_threshold", "untrained_variants"]

@@ -14,7 +14,9 @@ from labkit.training import evaluate, recalibrate
 RECALIBRATION_IMAGES = 1000
 
 
-def untrained_variants(model: nn.Module, plan: ChannelPlan, control: ChannelPlan, data: Dataset) -> dict[str, nn.Module]:
+def untrained_variants(
+    model: nn.Module, plan: ChannelPlan, control: ChannelPlan, data: Dataset
+) -> dict[str, nn.Module]:
     """The thin networks that a plan gives without any training: as it stands; with the dropped
     channels' ReLU(β) folded into the next layer; with BatchNorm statistics re-estimated on training
     images; and the same for a ``control`` plan that dropped random channels."""

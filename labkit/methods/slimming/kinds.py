@@ -1,12 +1,12 @@
 """The kinds of records that Network Slimming makes, as JSON Schema."""
 
 from labkit.methods import schemas
-from labkit.methods.schemas import COSTS, PLAN, POSITIVE, SHARE
+from labkit.methods.schemas import MEASURED, PLAN, POSITIVE, SHARE
 
 VARIANTS = ("as_it_stands", "folded", "recalibrated", "random")
 BUDGET = {"shrinkage_budget": POSITIVE}
 MADE_FROM = schemas.CONFIG_OF_STUDY | {"at_least": schemas.integer(0, 4096)}
-PRUNED = BUDGET | COSTS
+PRUNED = BUDGET | MEASURED
 PRUNED |= {
     "achieved_ratio": SHARE,
     "validation": schemas.record(dict.fromkeys(("parent", *VARIANTS), SHARE)),
@@ -14,7 +14,7 @@ PRUNED |= {
 }
 RATIOS = schemas.array(SHARE, 100)
 SWEPT = BUDGET | {"ratios": RATIOS, "validation": schemas.record(dict.fromkeys(VARIANTS, RATIOS))}
-ROW = COSTS | {"stage": schemas.TEXT, "ratio": SHARE, "accuracy": SHARE, "network": schemas.NETWORK}
+ROW = MEASURED | {"stage": schemas.TEXT, "ratio": SHARE, "accuracy": SHARE, "network": schemas.NETWORK}
 
 KINDS = {
     "sparsity": schemas.of_training("sparsity"),

@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from workers import vgg
 
 from labkit import models, pruning
 from labkit.settings import REPOSITORY
@@ -101,9 +102,9 @@ def functions_of(name: str) -> dict:
 )
 def test_surgery_by_hand_and_by_dependency_graph_agree_bit_for_bit(channels, pool_after, ratio, seed):
     torch.manual_seed(seed)
-    layout = channels[: pool_after + 1] + ["M"] + channels[pool_after + 1 :]
-    model = models.VGGNet(layout).eval()
-    for _, norm in models.prunable(model).values():
+    stages = [stage for stage in (channels[: pool_after + 1], channels[pool_after + 1 :]) if stage]
+    model = vgg(*stages, seed=seed).eval()
+    for norm in models.norms(model).values():
         for tensor in (norm.weight.data, norm.bias.data, norm.running_mean):
             tensor.normal_()
         norm.running_var.uniform_(0.5, 2)

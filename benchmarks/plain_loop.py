@@ -1,5 +1,5 @@
 """Training and evaluation as they are usually taught, to compare with: float32, NCHW, one image at a time
-through torchvision's transforms in a DataLoader with one worker, the penalty added layer by layer. Not in the student edition."""
+through torchvision's transforms in a DataLoader with one worker, the penalty added layer by layer."""
 
 import torch
 from torch import nn

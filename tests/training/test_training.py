@@ -6,14 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
-from workers import slimming, tiny_fit
+from workers import slimming, tiny_fit, vgg
 
+from labkit import models
 from labkit.data import Dataset, Images, augmented_batches, normalise
-from labkit.models import VGGNet, prunable
 from labkit.pruning import global_plan, random_scores, scaling_factors
 from labkit.settings import Recipe
 from labkit.training import (
-    add_penalty_gradient,
     evaluate,
     fingerprint,
     fit,
@@ -22,6 +21,7 @@ from labkit.training import (
     shrinkage_budget,
     steps_per_epoch,
 )
+from labkit.training.loop import add_penalty_gradient
 
 
 @pytest.mark.parametrize("epochs", range(1, 18))
@@ -77,8 +77,8 @@ def test_shrinkage_budget_is_how_far_the_penalty_alone_moves_a_factor(schedule, 
 
 @pytest.mark.parametrize("lam", [1e-4, 0.3])
 def test_penalty_gradient_is_the_autograd_gradient_of_loss_plus_penalty(lam):
-    net = VGGNet([5, "M", 7, 3])
-    gammas = [norm.weight for _, norm in prunable(net).values()]
+    net = vgg([5], [7, 3])
+    gammas = [norm.weight for norm in models.norms(net).values()]
     with torch.no_grad():
         for gamma in gammas:
             gamma.normal_()
@@ -113,13 +113,13 @@ def test_penalty_sees_all_factors_of_the_network_at_once():
 
 def test_one_step_of_training_is_sgd_on_loss_plus_penalty(tmp_path, tiny_data, float32):
     """Momentum starts at 0, so the first step is -η·(gradient + weight decay·θ), the penalty's included."""
-    net, lam = VGGNet([6, "M", 4]), 0.2
+    net, lam = vgg([6], [4]), 0.2
     recipe = Recipe(1, batch=300, learning_rate=0.05, weight_decay=0.01, schedule="step")
     options = {"kind": "sparsity", "lam": lam, "penalty_gradient": slimming, "seed": 3}
     record = fit(net, tiny_data, recipe, folder=tmp_path / "run", **options)
 
     ((x, y),) = augmented_batches(tiny_data.train, 300, seed=1_000_003 * 3 + 1)
-    gammas = [norm.weight for _, norm in prunable(net).values()]
+    gammas = [norm.weight for norm in models.norms(net).values()]
     loss = F.cross_entropy(net.train()(x), y)
     (loss + lam * sum(gamma.abs().sum() for gamma in gammas)).backward()
     (rate,) = learning_rates(recipe, 300)
@@ -155,7 +155,7 @@ def test_penalty_shrinks_the_factors(tmp_path):
 
 
 def test_training_leaves_the_given_network_as_it_was(tmp_path, tiny_data):
-    net = VGGNet([4]).eval()
+    net = vgg([4]).eval()
     before = fingerprint(net)
     record = fit(net, tiny_data, Recipe(1, 50), folder=tmp_path / "run", kind="sparsity")
     assert fingerprint(net) == before and not net.training
@@ -164,8 +164,7 @@ def test_training_leaves_the_given_network_as_it_was(tmp_path, tiny_data):
 
 def test_seed_decides_the_run(tmp_path, tiny_data):
     def run(name, seed):
-        torch.manual_seed(0)
-        net = VGGNet([4])
+        net = vgg([4])
         torch.manual_seed(ord(name))
         record = fit(net, tiny_data, Recipe(1, 50), folder=tmp_path / name, kind="sparsity", seed=seed)
         return fingerprint(record.model())
@@ -176,7 +175,7 @@ def test_seed_decides_the_run(tmp_path, tiny_data):
 @pytest.mark.parametrize("epochs", [1, 3, 10, 25])
 def test_snapshots_reach_from_the_start_to_the_end(tmp_path, tiny_data, epochs):
     data = Dataset("few", tiny_data.classes, tiny_data.train[:20], tiny_data.validation, tiny_data.test)
-    record = fit(VGGNet([2]), data, Recipe(epochs, 20), folder=tmp_path / "run", kind="sparsity")
+    record = fit(vgg([2]), data, Recipe(epochs, 20), folder=tmp_path / "run", kind="sparsity")
     assert record.snapshots[0] == 0 and record.snapshots[-1] == epochs
     assert len(record.snapshots) == min(epochs, 10) + 1 == len(record.gammas())
     assert record.gammas()[0]["features.conv1"].tolist() == [0.5, 0.5]
@@ -184,7 +183,7 @@ def test_snapshots_reach_from_the_start_to_the_end(tmp_path, tiny_data, epochs):
 
 
 def test_plan_goes_into_the_record(tmp_path, tiny_data):
-    net = VGGNet([4, "M", 4])
+    net = vgg([4], [4])
     plan = global_plan(random_scores(scaling_factors(net), 0), 0.25).to_dict()
     options = {"kind": "fine-tuning", "plan": plan, "parent": "sparse"}
     record = fit(net, tiny_data, Recipe(1, 50), folder=tmp_path / "run", **options)
@@ -233,7 +232,7 @@ def test_constant_network_has_the_accuracy_of_its_class(readable, label):
 
 
 def test_evaluation_is_in_evaluation_mode_and_changes_no_statistics(tiny_data):
-    net = VGGNet([4]).train()
+    net = vgg([4]).train()
     before = fingerprint(net)
     accuracy = evaluate(net, tiny_data.train)
     assert fingerprint(net) == before and net.training
@@ -257,31 +256,31 @@ def batch_statistics(net, x):
 
 @torch.no_grad()
 def test_recalibration_on_one_batch_gives_its_mean_and_variance(tiny_data, float32):
-    net = VGGNet([5, "M", 4]).eval()
-    for _, norm in prunable(net).values():
+    net = vgg([5], [4]).eval()
+    for norm in models.norms(net).values():
         norm.bias.normal_()
         norm.running_mean.fill_(9)
         norm.running_var.fill_(7)
     ((x, _),) = augmented_batches(tiny_data.train[:60], 60, seed=4)
     after = recalibrate(net, tiny_data.train[:60], seed=4, batch=60)
-    for (_, norm), (mean, var) in zip(prunable(after).values(), batch_statistics(net, x), strict=True):
+    for norm, (mean, var) in zip(models.norms(after).values(), batch_statistics(net, x), strict=True):
         torch.testing.assert_close(norm.running_mean, mean, atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(norm.running_var, var, atol=1e-5, rtol=1e-4)
 
 
 @torch.no_grad()
 def test_recalibration_averages_over_the_batches(tiny_data, float32):
-    net = VGGNet([5, "M", 4])
+    net = vgg([5], [4])
     found = [batch_statistics(net, x) for x, _ in augmented_batches(tiny_data.train, 75, seed=0)]
     after = recalibrate(net, tiny_data.train, batch=75)
-    for layer, (_, norm) in enumerate(prunable(after).values()):
+    for layer, norm in enumerate(models.norms(after).values()):
         means, variances = (torch.stack([batch[layer][i] for batch in found]).mean(0) for i in (0, 1))
         torch.testing.assert_close(norm.running_mean, means, atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(norm.running_var, variances, atol=1e-5, rtol=1e-4)
 
 
 def test_recalibration_is_ready_to_use_and_leaves_the_network_as_it_was(tiny_data):
-    net = VGGNet([4])
+    net = vgg([4])
     net.features.norm1.momentum = 0.3
     before = fingerprint(net)
     after = recalibrate(net, tiny_data.train[:50])

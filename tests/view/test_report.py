@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 from pypdf import PdfReader
 
+from labkit.settings import LabError
 from labkit.view import report
 from labkit.view.report import Section, export
-from labkit.settings import LabError
 
 DAY = datetime.date(2025, 11, 20)
 

@@ -10,11 +10,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from workers import vgg
 
 from labkit import data
-from labkit.data import shapes
-from labkit.data import Images, augmented_batches, batches, load, minicifar, normalise
-from labkit.models import VGGNet
+from labkit.data import Images, augmented_batches, batches, load, minicifar, normalise, shapes
 from labkit.settings import Recipe
 from labkit.training import fit
 
@@ -303,6 +302,6 @@ def test_real_photographs_are_learned_above_chance(tmp_path):
     count = len(loaded.classes)
     assert len(loaded.train) + len(loaded.validation) + len(loaded.test) == copied >= 20 * count
 
-    net, recipe = VGGNet([16, "M", 32, "M", 32], count), Recipe(2, batch=20, schedule="linear")
+    net, recipe = vgg([16], [32], [32], classes=count), Recipe(2, batch=20, schedule="linear")
     record = fit(net, loaded, recipe, folder=tmp_path / "run", kind="sparsity")
     assert record.results["validation_accuracy"] > 2 / count

@@ -2,15 +2,18 @@
 
 import json
 import re
+import sys
 from types import SimpleNamespace
 
 import pytest
 import torch
 from torch.autograd import DeviceType
 
-from labkit import cli
-from labkit.tools import bench, plain_loop
-from labkit.settings import PROFILES, Recipe
+from labkit.settings import PROFILES, REPOSITORY, Recipe
+
+sys.path.insert(0, str(REPOSITORY / "benchmarks"))  # scripts, no package
+import plain_loop  # noqa: E402
+import speed  # noqa: E402
 
 CPU = torch.device("cpu")
 
@@ -33,32 +36,33 @@ def results(device="cpu", precision="bfloat16", full=2.5):
         "evaluation": pair,
         "step": {
             "profile": "quick",
-            "network": "VGG-11, width 0.5, batch 50",
+            "network": "vgg11, width 0.5, batch 50",
             "milliseconds": 10.0,
-            "kinds": dict.fromkeys([*bench.KINDS, bench.REST], 1.0),
+            "kinds": dict.fromkeys([*speed.KINDS, speed.REST], 1.0),
         },
         "surgery_seconds": 0.1,
+        "scan": {"plans": 72, "groups": 8, "images": 200, "cut": 10.0, "scan": 1.0, "ratio": 10.0, "equal": True},
         "latency": latency,
     }
 
 
 def test_targets_are_met_and_missed():
-    assert all(target.met for target in bench.targets(results()))
-    missed = {target.what for target in bench.targets(results(full=1.5)) if not target.met}
+    assert all(target.met for target in speed.targets(results()))
+    missed = {target.what for target in speed.targets(results(full=1.5)) if not target.met}
     assert missed == {"full width, times the plain loop", "quarter width, times the plain loop"}
-    (full, surgery) = bench.targets(results(device="H100", full=14))
-    assert (full.bound, full.met, surgery.met) == (15, False, True)
+    (full, scan, surgery) = speed.targets(results(device="H100", full=14))
+    assert (full.bound, full.met, scan.bound, scan.met, surgery.met) == (15, False, 5, True, True)
 
 
 def test_without_half_precision_twice_the_plain_loop_is_not_asked_for():
-    asked = {target.what for target in bench.targets(results(precision="float32", full=1.2))}
+    asked = {target.what for target in speed.targets(results(precision="float32", full=1.2))}
     assert "full width, nominal operations, of the matrix-product limit" in asked
     assert not any("plain loop" in what for what in asked)
 
 
 def test_every_kind_of_operation_is_found_in_a_step():
-    step = bench.step_profile(PROFILES["quick"], CPU, count=2)
-    assert set(step["kinds"]) == {*bench.KINDS, bench.REST}
+    step = speed.step_profile(PROFILES["quick"], CPU, count=2)
+    assert set(step["kinds"]) == {*speed.KINDS, speed.REST}
     assert all(milliseconds > 0 for milliseconds in step["kinds"].values())
 
 
@@ -69,13 +73,13 @@ def test_a_kernel_is_counted_with_its_operator_and_not_again():
     kernel = SimpleNamespace(
         key="sm90_xmma_fprop", device_type=DeviceType.CUDA, self_cpu_time_total=0, self_device_time_total=2000
     )
-    on_gpu = bench.by_kind([operator, kernel], torch.device("cuda"))
+    on_gpu = speed.by_kind([operator, kernel], torch.device("cuda"))
     assert sum(on_gpu.values()) == on_gpu["convolution, forward"] == 2
-    assert bench.by_kind([operator], CPU)["convolution, forward"] == 9
+    assert speed.by_kind([operator], CPU)["convolution, forward"] == 9
 
 
 def test_plain_loop_trains_and_evaluates_the_same_network():
-    network, images = bench.vgg19(1 / 16), bench.some_images(40)
+    network, images = speed.vgg19(1 / 16), speed.some_images(40)
     before = [parameter.clone() for parameter in network.parameters()]
     assert len(list(plain_loop.steps(network, images, Recipe(epochs=1, batch=20), 1e-4, CPU))) == 2
     assert all(not torch.equal(a, b) for a, b in zip(before, network.parameters()))
@@ -84,12 +88,13 @@ def test_plain_loop_trains_and_evaluates_the_same_network():
 
 @pytest.mark.parametrize("loop", ["plain", "labkit"])
 def test_speed_of_a_loop_is_measured(loop):
-    assert bench.images_per_second(loop, 1 / 16, 1, CPU) > 0
+    assert speed.images_per_second(loop, 1 / 16, 1, CPU) > 0
 
 
 def test_command_leaves_a_table_a_picture_and_a_file(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(bench, "measure_all", lambda device, profile: results())
-    assert cli.main(["bench", "--out", str(tmp_path)]) == 0
+    monkeypatch.setattr(speed, "measure_all", lambda device, profile: results())
+    monkeypatch.setattr(sys, "argv", ["speed.py", "--out", str(tmp_path)])
+    speed.main()
     content = json.loads((tmp_path / "bench.json").read_text())
     assert content["of_limit"] == 0.8 and content["seconds"] >= 0
     assert (tmp_path / "bench.png").read_bytes().startswith(b"\x89PNG")

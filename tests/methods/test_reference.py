@@ -2,6 +2,8 @@
 
 import importlib.util
 import io
+import json
+from functools import cache
 from statistics import mean
 
 import numpy as np
@@ -9,47 +11,54 @@ import pytest
 import torch
 from matplotlib.image import imread
 
-from labkit import measure, models, records
-from labkit.methods.slimming import tables, tasks as gallery
-from labkit.view import plots
+from labkit import measure, methods, models, records
+from labkit.files import read_tensors
+from labkit.methods.slimming import tables
+from labkit.models import Specification
 from labkit.pruning import ChannelPlan
+from labkit.records import experiment_name
 from labkit.settings import PROFILES, REFERENCE, REPOSITORY
+from labkit.view import plots
 
 _spec = importlib.util.spec_from_file_location("make_reference", REPOSITORY / "data" / "make_reference.py")
 make_reference = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(make_reference)
 
-EXPERIMENTS = tables.experiments(REFERENCE)
+EXPERIMENTS = records.folders_with_runs(REFERENCE)
 RECORDS = [record for experiment in EXPERIMENTS for record in records.load_all(experiment)]
-QUICK = [experiment for experiment in EXPERIMENTS if experiment.name.startswith("quick-shapes-seed")]
+QUICK = [experiment for experiment in EXPERIMENTS if experiment_name(experiment).startswith("quick-shapes-seed")]
+
+
+def test_every_shipped_record_has_the_current_format():
+    contents = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(REFERENCE.rglob("record.json"))]
+    assert len(contents) == len(RECORDS) > 80
+    assert {content["format"] for content in contents} == {records.FORMAT}
+    assert not any({"channels", "classes"} & content.keys() for content in contents)
 
 
 def record_id(record):
-    return f"{record.folder.parent.name}/{record.name}"
-
-
-def rebuilt(channels, classes):
-    with torch.device("meta"):
-        return models.VGGNet(channels, classes)
+    return f"{experiment_name(record.folder.parent)}/{record.name}"
 
 
 @pytest.mark.parametrize("record", [r for r in RECORDS if r.plan], ids=record_id)
-def test_plan_and_channel_list_agree(record):
+def test_plan_and_specification_agree(record):
     plan = ChannelPlan.from_dict(record.plan)
-    assert [c for c in record.channels if c != "M"] == plan.widths
+    assert list(record.specification.widths) == plan.widths
     channels = sum(plan.total.values())
     assert channels - sum(plan.widths) == round(plan.requested * channels)
     assert min(plan.widths) >= 1
 
 
 @pytest.mark.parametrize("record", [r for r in RECORDS if r.kind == "pruning"], ids=record_id)
-def test_costs_and_ratio_of_a_pruning_are_those_of_its_channel_list(record):
-    network = rebuilt(record.channels, record.classes)
+def test_costs_and_ratio_of_a_pruning_are_those_of_its_specification(record):
+    network = models.build(record.specification)
     assert record.results["parameters"] == measure.parameters(network)
     assert record.results["macs"] == measure.macs(network)
     assert record.results["achieved_ratio"] == ChannelPlan.from_dict(record.plan).achieved
     parent = records.load(record.folder.parent / record.config["parent"])
-    assert record.config["parent_channels"] == parent.channels
+    assert record.config["parent_network"] == parent.network
+    if "parent_config" in record.config:  # the oldest runs do not have it
+        assert record.config["parent_config"] == records.digest(parent.config)
     scores = parent.gammas()[-1]
     plan = ChannelPlan.from_dict(record.plan)
     assert all(len(score) == plan.total[layer] for layer, score in scores.items())
@@ -58,10 +67,10 @@ def test_costs_and_ratio_of_a_pruning_are_those_of_its_channel_list(record):
 @pytest.mark.parametrize("record", [r for r in RECORDS if r.kind == "summary"], ids=record_id)
 def test_every_row_of_a_summary_is_recomputed(record):
     stages = [(row["stage"], row["ratio"]) for row in record.results["rows"]]
-    ratios = PROFILES[record.folder.parent.name.partition("-")[0]].ratios
+    ratios = PROFILES[experiment_name(record.folder.parent).partition("-")[0]].ratios
     assert len(stages) == len(set(stages)) == 3 + 3 * len(ratios)
     for row in record.results["rows"]:
-        network = rebuilt(row["channels"], record.classes)
+        network = models.build(Specification.from_dict(row["network"]))
         assert (row["parameters"], row["macs"]) == (measure.parameters(network), measure.macs(network))
         assert 0 <= row["accuracy"] <= 1
 
@@ -78,7 +87,7 @@ def test_shipped_weights_load_and_match_the_saved_scaling_factors(record):
     model = record.model()
     if record.kind == "sparsity":
         final = record.gammas()[-1]
-        for name, (_, norm) in models.prunable(model).items():
+        for name, (_, norm) in models.convolutions(model).items():
             assert torch.allclose(norm.weight.detach().abs(), final[name], atol=1e-3)
 
 
@@ -107,9 +116,15 @@ def test_photographs_used_all_test_images_and_enough_training_images():
         assert record.config["data"]["train"] >= 10_000
 
 
-@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda path: path.name)
+@cache
+def drawn(experiment):
+    """Every figure that a method draws of an experiment, by file name."""
+    return {name: figure for figures in methods.declared("figures") for name, figure in figures(experiment).items()}
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=experiment_name)
 def test_figures_are_redrawn_from_the_records(experiment):
-    figures = gallery.gallery(experiment)
+    figures = drawn(experiment)
     assert len(figures) == 9
     for figure in figures.values():
         assert figure.get_label(), "alt text"
@@ -118,14 +133,14 @@ def test_figures_are_redrawn_from_the_records(experiment):
         assert any(axis.get_ylabel() for axis in figure.axes)
 
 
-def test_shipped_figures_are_those_of_the_records():
+@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=experiment_name)
+def test_shipped_figures_are_those_of_the_records(experiment):
     """By pixels, since another matplotlib draws the same picture in other bytes. What is allowed is half of
     the smallest difference between two seeds' figures."""
-    for experiment in EXPERIMENTS:
-        for name, figure in gallery.gallery(experiment).items():
-            drawn, shipped = imread(io.BytesIO(plots.png(figure))), imread(experiment / "figures" / f"{name}.png")
-            assert drawn.shape == shipped.shape
-            assert np.abs(drawn - shipped).mean() < 0.0015, f"{experiment.name}, {name}: run make figures"
+    for name, figure in drawn(experiment).items():
+        now, shipped = imread(io.BytesIO(plots.png(figure))), imread(experiment / "figures" / f"{name}.png")
+        assert now.shape == shipped.shape
+        assert np.abs(now - shipped).mean() < 0.0015, f"{experiment_name(experiment)}, {name}: run make figures"
 
 
 @pytest.mark.parametrize("page", make_reference.PAGES, ids=lambda path: path.name)
@@ -139,7 +154,7 @@ def test_pages_show_the_tables_of_the_reference_runs(page):
 def test_every_experiment_stands_beside_the_published_ones():
     table = make_reference.blocks()["comparison"]
     for experiment in EXPERIMENTS:
-        assert f"**ours**: {experiment.name.rpartition('-seed')[0]} " in table
+        assert f"**ours**: {experiment_name(experiment).rpartition('-seed')[0]} " in table
     assert "| Liu et al. 2017, table 1 | 1e-4 (6.6) | 160 | 70% | 93.7% |" in table
 
 

@@ -1,10 +1,9 @@
-"""``labkit bench``: training and evaluation against the plain loop and against the machine's own limit,
-where a step's time goes, surgery, latency of dense and thin networks. Everything that is compared is
-measured in turn in one run; medians of ratios. A JSON file and a picture beside the table.
-
-Not in the student edition: the plain loop adds the penalty, which is a blank.
+"""``make bench``: training and evaluation against the plain loop and against the machine's own limit,
+where a step's time goes, surgery, a scan of plans, latency of dense and thin networks. Everything that is
+compared is measured in turn in one run; medians of ratios. A JSON file and a picture beside the table.
 """
 
+import argparse
 import itertools
 import json
 import re
@@ -17,6 +16,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+import plain_loop
 import torch
 from matplotlib.figure import Figure
 from torch import nn
@@ -27,8 +27,8 @@ from torch.profiler import profile as profiler
 from labkit import hardware, measure, models, pruning, records, settings, training
 from labkit.data import Dataset, Images, augmented_batches
 from labkit.files import write_text
+from labkit.pruning import groups
 from labkit.settings import Recipe
-from labkit.tools import plain_loop
 from labkit.view import plots
 from labkit.view.tables import markdown
 
@@ -37,6 +37,7 @@ LAMBDA = 1e-4
 WARM_UP = 3  # steps
 STEPS = {"cpu": {1.0: 3, 0.25: 10}, "cuda": {1.0: 100, 0.25: 100}}  # timed in each round, by width
 ROUNDS = {1.0: 5, 0.25: 3}
+SCANNED = 200  # images
 SIDE_BY_SIDE = 3  # trainings at a time on a GPU, as notebook 01 does
 
 KINDS = {  # of operations in a training step, by PyTorch's names; the first that fits counts
@@ -67,13 +68,10 @@ class Target:
         return f"{self.what}: {self.value:.2f} ({word} {self.bound:g}: {'met' if self.met else 'NOT met'})"
 
 
-def add_commands(commands) -> None:
-    bench = commands.add_parser("bench", help="time labkit against the plain loop and against this machine's limit")
-    bench.add_argument("--out", type=Path, help="folder for bench.json and bench.png (default: runs/bench)")
-    bench.set_defaults(command=run)
-
-
-def run(options) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Time labkit against the plain loop and this machine's limit.")
+    parser.add_argument("--out", type=Path, help="folder for bench.json and bench.png (default: runs/bench)")
+    options = parser.parse_args()
     here, started = settings.current(), time.perf_counter()
     results = measure_all(here.device, here.profile)
     results["seconds"] = time.perf_counter() - started
@@ -104,6 +102,7 @@ def measure_all(device: torch.device, profile: settings.Profile) -> dict:
         "evaluation": evaluation_pair(device),
         "step": {"profile": profile.name} | step_profile(profile, device),
         "surgery_seconds": surgery_seconds(),
+        "scan": scan_pair(profile, device),
         "latency": latencies(device),
         "versions": records.versions(),
     }
@@ -242,6 +241,38 @@ def surgery_seconds(rounds: int = 5) -> float:
     return statistics.median(seconds)
 
 
+def scan_pair(profile: settings.Profile, device: torch.device, rounds: int = 3) -> dict:
+    """Seconds to judge every group of the profile's VGG at nine ratios: each plan cut, with the dependency graph
+    asked anew, and evaluated; and on the prepared network. Both in turn."""
+    model = models.build(models.named(profile.network, profile.width), seed=0).eval()
+    images, scores = some_images(SCANNED).to(device), pruning.random_scores(pruning.scaling_factors(model), seed=0)
+    plans = [alone(scores, group, k / 10) for group in scores for k in range(1, 10)]
+    pairs, accuracies = [], {}
+    for _ in range(rounds):
+        started = time.perf_counter()
+        accuracies["cut"] = [training.evaluate(cut_anew(model, plan), images) for plan in plans]
+        middle = time.perf_counter()
+        accuracies["scan"] = pruning.Prepared(model, device).accuracies(plans, images)
+        pairs.append([middle - started, time.perf_counter() - middle])
+    cut, scan = (statistics.median(column) for column in zip(*pairs))
+    ratio = statistics.median(a / b for a, b in pairs)
+    facts = {"groups": len(scores), "plans": len(plans), "images": SCANNED}
+    return facts | {"cut": cut, "scan": scan, "ratio": ratio, "equal": accuracies["cut"] == accuracies["scan"]}
+
+
+def alone(scores: pruning.Scores, group: str, ratio: float) -> pruning.ChannelPlan:
+    """A plan that prunes one group only."""
+    plan = pruning.global_plan({group: scores[group]}, ratio)
+    total = {name: len(score) for name, score in scores.items()}
+    kept = {name: tuple(range(width)) for name, width in total.items()}
+    return pruning.ChannelPlan(kept | plan.kept, total, ratio)
+
+
+def cut_anew(model: nn.Module, plan: pruning.ChannelPlan) -> nn.Module:
+    groups._of_specification.cache_clear()
+    return pruning.thin(model, plan)
+
+
 def latencies(device: torch.device) -> dict[str, dict]:
     """Latency of dense and 90 %-pruned VGG-19 (random scores) at batch 1 and 64."""
     dense = vgg19(1.0).eval()
@@ -275,6 +306,7 @@ def targets(results: dict) -> list[Target]:
             Target("90 % pruned, times faster at batch 64", speed_up(results, 64), 5),
         ]
         found += [Target("quarter width, times the plain loop", quarter, 1.8)] if half else []
+    found += [Target("scan of plans, times cut-and-evaluate", results["scan"]["ratio"], 5)]
     return [*found, Target("surgery of VGG-19, seconds", results["surgery_seconds"], 1.0, at_least=False)]
 
 
@@ -285,7 +317,7 @@ def report(results: dict) -> str:
         "training, quarter width": results["training"]["0.25"],
         "evaluation, full width": results["evaluation"],
     }
-    number, step = results["trainings_together"], results["step"]
+    number, step, scan = results["trainings_together"], results["step"], results["scan"]
     together = f", {number} trainings taking turns" if number > 1 else ""
     shares = sorted(step["kinds"].items(), key=lambda item: -item[1])
     total = sum(step["kinds"].values())
@@ -306,6 +338,9 @@ def report(results: dict) -> str:
             ["latency of VGG-19", "ms", "subnormal weights"],
             [[name, f"{row['median']:.2f}", str(row["subnormals"])] for name, row in results["latency"].items()],
         ),
+        "",
+        f"scan of {scan['plans']} plans ({scan['groups']} groups, 9 ratios) on {scan['images']} images: {scan['scan']:.2f} s, "
+        f"cut and evaluated {scan['cut']:.2f} s, accuracies {'equal' if scan['equal'] else 'NOT equal'}",
         "",
         *map(str, targets(results)),
     ]
@@ -346,3 +381,7 @@ def picture(results: dict) -> Figure:
     latency.set_ylim(top=6 * results["latency"]["dense, batch 64"]["median"])
     latency.legend(fontsize=8, loc="upper left")
     return figure
+
+
+if __name__ == "__main__":
+    main()

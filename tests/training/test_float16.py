@@ -5,23 +5,21 @@ from functools import partial
 
 import pytest
 import torch
-from test_resume import Stopped, assert_same_run, stop_after
-from workers import slimming, tiny_fit
+from workers import Stopped, assert_same_run, slimming, stop_after, tiny_fit, vgg
 
-from labkit import records, training
+from labkit import files, models, training
 from labkit.data import augmented_batches
-from labkit.models import VGGNet, prunable
 from labkit.settings import Recipe
+from labkit.training.checkpoint import momenta
 
 RECIPE = Recipe(1, batch=50)
 TOO_LARGE = 2.0**40  # as a loss scale: float16 ends at 2**16
 
 
 @pytest.fixture
-def float16(monkeypatch):
+def float16(precision):
     """Train and evaluate in float16 on every machine."""
-    for module in ("hardware", "training"):
-        monkeypatch.setattr(f"labkit.{module}.fast_dtype", lambda device: torch.float16)
+    precision(torch.float16)
 
 
 @pytest.fixture
@@ -30,11 +28,14 @@ def moving_scale(float16, monkeypatch):
     monkeypatch.setattr(torch.amp, "GradScaler", partial(torch.amp.GradScaler, init_scale=2.0**30, growth_interval=4))
 
 
-def started(channels=(8, "M", 8)):
+def started():
     """A network, its optimizer and its loss scale."""
-    torch.manual_seed(0)
-    model = VGGNet(list(channels)).train()
+    model = vgg([8], [8]).train()
     return model, *training.optimizer_of(model, RECIPE)
+
+
+def gammas_of(model):
+    return [norm.weight for norm in models.norms(model).values()]
 
 
 def with_scale(scaler, scale):
@@ -42,24 +43,23 @@ def with_scale(scaler, scale):
 
 
 def copied(model, optimizer):
-    return [tensor.clone() for tensor in (*model.parameters(), *training.momenta(model, optimizer).values())]
+    return [tensor.clone() for tensor in (*model.parameters(), *momenta(model, optimizer).values())]
 
 
 def first_batch(data):
     return next(augmented_batches(data.train, 50, seed=1))
 
 
-def test_a_step_in_float16_is_the_step_in_float32_up_to_its_precision(tiny_data, monkeypatch):
+def test_a_step_in_float16_is_the_step_in_float32_up_to_its_precision(tiny_data, precision):
     x, y = first_batch(tiny_data)
     stepped = {}
     for dtype in (torch.float32, torch.float16):
-        for module in ("hardware", "training"):
-            monkeypatch.setattr(f"labkit.{module}.fast_dtype", lambda device, dtype=dtype: dtype)
+        precision(dtype)
         model, optimizer, scaler = started()
         assert scaler.is_enabled() == (dtype == torch.float16)
-        loss, logits = training.train_step(model, x, y, optimizer, scaler, slimming, 0.05)
+        loss, logits = training.train_step(model, x, y, optimizer, scaler, gammas_of(model), (slimming, 0.05))
         assert (logits.dtype, loss.dtype) == (dtype, torch.float32)
-        stepped[dtype] = [loss, *training.momenta(model, optimizer).values()]  # after one step: the gradients
+        stepped[dtype] = [loss, *momenta(model, optimizer).values()]  # after one step: the gradients
     for half, single in zip(stepped[torch.float16], stepped[torch.float32], strict=True):
         assert (half - single).norm() <= 0.02 * single.norm()
 
@@ -71,8 +71,8 @@ def test_the_penalty_is_not_scaled(tiny_data, float16):
     for lam, scale in ((1e-9, 2.0**4), (0.25, 2.0**12)):
         model, optimizer, scaler = started()
         with_scale(scaler, scale)
-        training.train_step(model, x, y, optimizer, scaler, slimming, lam)
-        gammas.append(torch.cat([norm.weight.detach() for _, norm in prunable(model).values()]))
+        training.train_step(model, x, y, optimizer, scaler, gammas_of(model), (slimming, lam) if lam else None)
+        gammas.append(torch.cat(gammas_of(model)).detach())
     torch.testing.assert_close(gammas[0] - gammas[1], torch.full((16,), 0.1 * 0.25), atol=1e-3, rtol=0)
 
 
@@ -84,7 +84,7 @@ def test_an_overflow_skips_the_step_and_halves_the_scale_until_it_fits(tiny_data
     before, skipped = copied(model, optimizer), 0
     for _ in range(40):
         scale = TOO_LARGE / 2**skipped
-        training.train_step(model, x, y, optimizer, scaler, slimming, lam)
+        training.train_step(model, x, y, optimizer, scaler, gammas_of(model), (slimming, lam) if lam else None)
         if scaler.get_scale() == scale:
             break
         skipped += 1
@@ -94,11 +94,10 @@ def test_an_overflow_skips_the_step_and_halves_the_scale_until_it_fits(tiny_data
     assert not all(torch.equal(a, b) for a, b in zip(copied(model, optimizer), before, strict=True))
 
 
-def test_a_training_in_float16_comes_out_where_float32_does(tmp_path, monkeypatch):
+def test_a_training_in_float16_comes_out_where_float32_does(tmp_path, precision):
     last = {}
     for dtype in (torch.float32, torch.float16):
-        for module in ("hardware", "training"):
-            monkeypatch.setattr(f"labkit.{module}.fast_dtype", lambda device, dtype=dtype: dtype)
+        precision(dtype)
         record = tiny_fit(tmp_path / str(dtype), epochs=4, lam=1e-2)
         assert record.config["precision"] == str(dtype).removeprefix("torch.")
         assert all(tensor.dtype != torch.float16 for tensor in record.state().values())
@@ -112,17 +111,16 @@ def test_resumed_float16_training_has_its_loss_scale_back(tmp_path, moving_scale
     tiny_fit(whole, 4)
     with pytest.raises(Stopped):
         tiny_fit(tmp_path / "run", 4, watch=stop_after(2))
-    kept = json.loads(records.read_metadata(tmp_path / "run" / "checkpoint.safetensors")["scaler"])
+    kept = json.loads(files.read_metadata(tmp_path / "run" / "checkpoint.safetensors")["scaler"])
     assert 1 < kept["scale"] < 2.0**30 and kept["growth_interval"] == 4
     tiny_fit(tmp_path / "run", 4)
     assert_same_run(tmp_path / "run", whole)
 
 
-def test_float16_checkpoint_is_not_continued_in_another_precision(tmp_path, float16, monkeypatch):
+def test_float16_checkpoint_is_not_continued_in_another_precision(tmp_path, float16, precision):
     with pytest.raises(Stopped):
         tiny_fit(tmp_path / "run", 2, watch=stop_after(1))
-    for module in ("hardware", "training"):
-        monkeypatch.setattr(f"labkit.{module}.fast_dtype", lambda device: torch.float32)
+    precision(torch.float32)
     seen = []
     tiny_fit(tmp_path / "run", 2, watch=lambda history, epochs: seen.append(len(history)))
     assert seen == [1, 2]

@@ -1,0 +1,40 @@
+"""What methods declare is found where it stands; nothing else has to be edited."""
+
+import pytest
+
+from labkit import methods
+from labkit.methods import slimming, slimming_tasks
+from labkit.tools import estimate, figures
+
+
+@pytest.fixture
+def throw_away(tmp_path, monkeypatch):
+    """A method in a file of its own, outside the package."""
+    (tmp_path / "throw_away.py").write_text(
+        "from matplotlib.figure import Figure\n"
+        "from labkit.tools.estimate import Cost\n"
+        "COSTS = {'09_throw_away': Cost(7)}\n"
+        "def results(folder):\n    return f'thrown away: {folder.name}'\n"
+        "def figures(folder):\n    return {'thrown-away': Figure()}\n"
+    )
+    monkeypatch.setattr(methods, "__path__", [*methods.__path__, str(tmp_path)])
+
+
+def test_slimming_declares_its_figures_tables_and_costs():
+    assert methods.declared("figures") == [slimming.figures, slimming_tasks.figures]
+    assert methods.declared("results") == [slimming.results]
+    assert methods.declared("overview") == [slimming.overview]
+    assert methods.declared("COSTS") == [slimming.COSTS]
+    assert methods.declared("nothing of this name") == []
+
+
+def test_a_new_method_is_one_file(throw_away, tmp_path):
+    assert "09_throw_away" in estimate.costs()
+    assert estimate.seconds_for("09_throw_away", None, None, "", None) == estimate.START_UP + 7
+    drawn = figures.draw(tmp_path / "runs", tmp_path / "out")
+    assert [path.name for path in drawn] == ["thrown-away.png"]
+    assert "thrown away: runs" in (tmp_path / "out" / "results.md").read_text(encoding="utf-8")
+
+
+def test_it_is_gone_afterwards():
+    assert "09_throw_away" not in estimate.costs()
