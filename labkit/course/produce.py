@@ -12,9 +12,7 @@ from labkit.tools.run import run_notebooks
 
 
 def add_commands(commands) -> None:
-    run = commands.add_parser(
-        "run", help="execute a lab's notebooks; keep executed copies, figures and a results table"
-    )
+    run = commands.add_parser("run", help="execute a lab's notebooks; keep copies, figures and a results table")
     run.add_argument("--lab", default="1", metavar="N", help="which lab, or all (default: 1)")
     run.add_argument("--profile", help="quick, half or full (default: quick)")
     run.add_argument("--data", help="shapes, cifar10, cifar100, minicifar or folder:PATH (default: the profile's)")
@@ -35,9 +33,7 @@ def run_lab(options) -> None:
     for lab in labs.chosen(options.lab):
         sources = [REPOSITORY / "notebooks" / f"{name}.ipynb" for name in lab.notebooks]
         if missing := [source.name for source in sources if not source.exists()]:
-            raise LabError(
-                f"{missing[0]} is not in {REPOSITORY / 'notebooks'}: run labkit from a clone of the course (pip install -e .)."
-            )
+            raise LabError(f"{missing[0]} is not in {REPOSITORY / 'notebooks'}: run labkit from a clone of the course.")
         run_notebooks(sources, settings.current({**os.environ, **given}, lab.number))
 
 

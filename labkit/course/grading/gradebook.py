@@ -303,9 +303,8 @@ def feedback(course: Path, lab: Lab) -> list[Path]:
         if refused.get(student) and waiting:
             opening = "**Not graded:** your archive could not be read. Please hand in again."
         elif waiting:
-            opening = (
-                f"{row['points so far'] or 0:g} points so far; {waiting} of {len(marks)} items are not graded yet."
-            )
+            so_far = row["points so far"] or 0
+            opening = f"{so_far:g} points so far; {waiting} of {len(marks)} items are not graded yet."
         else:
             opening = f"{row['points so far']:g} of {row['max']:g} points"
         files.append(course / "feedback" / lab.name / f"{student}.html")

@@ -19,11 +19,10 @@ from labkit.records import Record
 
 MOST_BYTES, MOST_STEPS = 2 * 2**20, 200_000
 MOST_VALUES = 50_000  # each takes jsonschema some microseconds
-
 FORMATS = FormatChecker(formats=())
 
 
-@FormatChecker.checks(FORMATS, "network")
+@FORMATS.checks("network")
 def _is_network(value) -> bool:
     """Whether a specification is of a network that can be built, on images that can be halved after each stage."""
     try:

@@ -127,11 +127,8 @@ def judge(material: dict, observed: dict[str, list[dict]], private: bool = False
 
 def _covers(row: dict, function: str, group: str, aspect: str) -> bool:
     """Whether a row of the credit is about this comparison."""
-    return (
-        row["function"] in (None, function)
-        and (row["groups"] is None or group in row["groups"])
-        and row["aspect"] in (None, aspect)
-    )
+    groups = row["groups"] or [group]
+    return row["function"] in (None, function) and group in groups and row["aspect"] in (None, aspect)
 
 
 def _complete(observations, cases: list) -> list[dict]:

@@ -19,7 +19,7 @@ from labkit.settings import LabError
 
 LAB = labs.named(1)
 STUDENT = "ab1234"
-MADE = datetime.datetime(2024, 5, 6, 7, 8, 9, tzinfo=datetime.timezone.utc)
+MADE = datetime.datetime(2024, 5, 6, 7, 8, 9, tzinfo=datetime.UTC)
 RUNS = ("sparsity-lambda0", "pruning-lambda0.005-50", "summary")
 
 
