@@ -300,6 +300,9 @@ def _acquired(folder: Path) -> Generator[None, None, Callable[[], None]]:
             waited = True
             yield
             time.sleep(POLL)
+        except (OSError, NotImplementedError) as error:  # as on some network drives
+            print(f"{folder.name}: nothing can be locked here ({error}), so run one notebook at a time.", flush=True)
+            break
     if killed := _read(owner):
         print(f"{folder.name}: taken over from {killed}, which ended before it was done.", flush=True)
     write_text(owner, me)

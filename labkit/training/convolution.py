@@ -11,7 +11,6 @@ from types import MethodType
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 WORTHWHILE = 32  # images: for fewer, laying out the matrix costs more than it saves
 TAPS = [(q, p, 1 + p // 2 - q // 2, 1 + p % 2 - q % 2) for q in range(4) for p in range(4)]
@@ -61,8 +60,11 @@ class ConvolutionOf2x2(torch.autograd.Function):
         return (flat @ matrix.t()).view(images, 2, 2, outputs).permute(0, 3, 1, 2)
 
     @staticmethod
-    @once_differentiable  # a second derivative would silently miss how flat and matrix came about
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        # A second derivative would miss how flat and matrix came about; ``once_differentiable`` does not
+        # notice where autograd.grad asks for some inputs only.
+        if torch.is_grad_enabled():
+            raise RuntimeError("no second derivatives inside fast_convolutions: leave it before create_graph=True")
         flat, matrix = ctx.saved_tensors
         images, outputs, inputs = len(flat), len(matrix) // 4, flat.shape[1] // 4
         gradient = gradient.permute(0, 2, 3, 1).reshape(images, 4 * outputs)

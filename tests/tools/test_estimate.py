@@ -67,7 +67,7 @@ def test_an_unknown_data_set_is_taken_for_photographs(data):
 
 
 def test_a_notebook_that_no_method_declares_is_refused(refused):
-    with refused("'17_unheard_of'", "01_sparsity_training"):
+    with refused("17_unheard_of", "01_sparsity_training"):
         estimate.seconds_for("17_unheard_of", PROFILES["quick"], SIZES, "shapes", lambda keep, together: 0.0)
 
 
@@ -77,6 +77,13 @@ def test_steps_are_timed_and_their_trainings_never_finished(together, monkeypatc
     here = settings.current()
     assert estimate.seconds_per_image(here.profile, here.device, 0.1, together) > 0
     assert not list(here.runs.iterdir())
+
+
+def test_doctor_reports_on_a_profile_of_new_data_and_new_ratios(monkeypatch):
+    monkeypatch.setattr(doctor, "timed", lambda profile, device: lambda keep, together: 0.001)
+    new = replace(PROFILES["quick"], name="new", data="birds", ratios=(0.33, 0.77))
+    monkeypatch.setattr(settings, "PROFILES", {"quick": PROFILES["quick"], "new": new})
+    assert "minutes for the 'new' profile on birds" in doctor.report()
 
 
 def test_doctor_says_precision_profile_and_minutes(monkeypatch):
