@@ -117,7 +117,7 @@ def copy(tmp_path_factory):
     table.write_text(text[: end + 1] + ENTRY + text[end + 1 :], encoding="utf-8")
     (table.parent / "blanks/lab9.py").write_text(BLANKS, encoding="utf-8")
     nbformat.write(notebook(), copy.folder / f"notebooks/{NOTEBOOK}.ipynb")
-    commands = [["release", "--lab", str(n), "--out", str(copy.folder / f"edition{n}")] for n in (9, 1)]
+    commands = [["release", "--lab", str(n), "--out", str(copy.folder / f"edition{n}")] for n in (9, 1, "all")]
     copy.labkit(*commands, first="import runpy\nrunpy.run_module('labkit.course.answers', run_name='__main__')")
     return copy
 
@@ -177,6 +177,15 @@ def test_an_edition_has_its_own_labs_notebooks_and_examples(copy, handed_in):
     assert "labkit submit YOUR_STUDENT_ID --lab 9" in text and "pruning_lab9_YOUR_STUDENT_ID.zip" in text
     empty = release.emptied(notebook())
     assert "raise NotImplementedError" in empty.cells[3].source and "2 * number" not in empty.cells[3].source
+
+
+def test_all_labs_can_be_one_edition(copy):
+    folder = copy.folder / "editionall"
+    found = {path.stem for path in (folder / "notebooks").glob("*.ipynb")}
+    assert found == {*labs.named(1).notebooks, NOTEBOOK}
+    assert {p.stem for p in (folder / "labkit/course/practice/visible").iterdir()} == {"lab1", "lab9"}
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    assert "## Lab 1: Network Slimming" in text and "## Lab 9: Thrown away" in text
 
 
 def test_the_check_finds_its_blank_in_any_lab(copy, handed_in):
