@@ -506,3 +506,16 @@ def test_the_command_line_hands_in(here, capsys):
     assert (here.folder / "post" / f"pruning_lab1_{STUDENT}.zip").exists()
     assert cli.main(["submit", "?", "--notebooks", "notebooks"]) == 1
     assert "no student id" in capsys.readouterr().err
+
+
+def test_the_command_line_asks_for_the_student_alone(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["submit"])
+    assert "required: STUDENT_ID\n" in capsys.readouterr().err
+
+
+def test_a_lab_that_does_not_exist_cannot_be_handed_in(here, capsys):
+    assert cli.main(["submit", STUDENT, "--lab", "77"]) == 1
+    assert "There is no lab 77: choose one of 1" in capsys.readouterr().err
+    submit.hand_in(STUDENT, lab=77)
+    assert "Not handed in. There is no lab 77" in capsys.readouterr().out
