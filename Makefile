@@ -1,48 +1,73 @@
-# make run | test | lab | release | bench | figures | doctor | lint; each sets itself up first.
-PYTHON ?= python3
+# make run | test | lab | figures | release | bench | doctor | lint; each sets itself up first.
+# LAB=2 says which lab (run, figures, release), PYTHON=python3.12 which Python sets up.
+PYTHON ?= $(firstword $(wildcard .venv/bin/python) python3)
+LAB ?= 1
 BIN := .venv/bin
-READY := .venv/ready
+INSTALL := $(BIN)/python -m pip install --quiet --progress-bar off
 
-# The notebooks are executed again, in order, into an empty runs folder, at the quick profile.
+# Two stamps: what the lab needs, and what grading and testing add.
+READY := .venv/ready
+TESTABLE := .venv/testable
+
+# The version of $(PYTHON), empty if there is none; and the same if the lab does not run on it.
+VERSION := -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2> /dev/null
+FOUND = $(shell $(PYTHON) $(VERSION))
+TOO_OLD = $(filter 2.% 3.0.% 3.1.% 3.2.% 3.3.% 3.4.% 3.5.% 3.6.% 3.7.% 3.8.% 3.9.% 3.10.%,$(FOUND))
+UNFIT = $(if $(FOUND),$(if $(TOO_OLD),$(PYTHON) is Python $(FOUND)),there is no $(PYTHON))
+REFUSAL = $(UNFIT), and the lab needs 3.11, 3.12 or 3.13: name one, as in PYTHON=python3.12 make $(or $(MAKECMDGOALS),run)
+
+# A unit test uses one thread: a worker a core, up to four, since each worker imports torch (0.5 GB).
+UNIT := -n logical --maxprocesses 4 --dist worksteal
+# The notebooks are executed one after the other: each goes on from the runs of those before it.
 NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=900
 
-.PHONY: run test lab release bench figures doctor lint clean
+.PHONY: run test lab figures release bench doctor lint clean
 
 run: $(READY)
-	$(BIN)/labkit run --profile quick
+	$(BIN)/labkit run --lab $(LAB) --profile quick
 
-test: $(READY)
-	LABKIT_PROFILE=quick $(BIN)/python -m pytest
-	runs=$$(mktemp -d) && trap 'rm -rf "$$runs"' EXIT && \
-	LABKIT_PROFILE=quick LABKIT_RUNS="$$runs" $(BIN)/python -m pytest $(NBVAL) notebooks && \
-	$(BIN)/python tests/edition.py "$$runs"
+# The unit tests; the complete notebooks, once, into an empty folder of runs; the student edition on those runs.
+test: export LABKIT_PROFILE := quick
+test: $(TESTABLE)
+	scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && mkdir "$$scratch/runs" && \
+	$(BIN)/python -m pytest $(UNIT) --junit-xml="$$scratch/unit tests.xml" tests && \
+	LABKIT_RUNS="$$scratch/runs" $(BIN)/python -m pytest $(NBVAL) --junit-xml="$$scratch/notebooks.xml" notebooks && \
+	$(BIN)/python tests/edition.py "$$scratch/runs" && \
+	$(BIN)/python .ci/summary.py "$$scratch"
 
 lab: $(READY)
 	cd notebooks && ../$(BIN)/jupyter lab
 
+figures: $(READY)
+	$(BIN)/labkit figures --lab $(LAB) data/reference
+	$(BIN)/python data/make_reference.py
+
 # make release REPO=OWNER/NAME REF=TAG: the student edition with Colab badges
 release: $(READY)
-	$(BIN)/labkit release --repo "$(REPO)" --ref "$(or $(REF),main)"
+	$(BIN)/labkit release --lab $(LAB) --repo "$(REPO)" --ref "$(or $(REF),main)"
 
 bench: $(READY)
 	$(BIN)/python benchmarks/speed.py
-
-figures: $(READY)
-	$(BIN)/labkit figures data/reference
-	$(BIN)/python data/make_reference.py
 
 doctor: $(READY)
 	$(BIN)/labkit doctor
 
 lint: $(READY)
-	$(BIN)/python -m pip install --quiet -e ".[dev]"
+	$(INSTALL) -e ".[dev]"
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
+# Refused before anything is made; a .venv of another Python is made anew.
 $(READY): requirements.txt pyproject.toml
+	$(if $(UNFIT),$(error $(REFUSAL)))
+	@[ "$$($(BIN)/python $(VERSION))" = "$(FOUND)" ] || rm -rf .venv
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --progress-bar off -e ".[grading,test]"
-	touch $(READY)
+	$(INSTALL) --upgrade pip
+	$(INSTALL) -e .
+	touch $@
+
+$(TESTABLE): $(READY)
+	$(INSTALL) -e ".[grading,test]"
+	touch $@
 
 clean:
 	rm -rf .venv runs build *.egg-info

@@ -15,15 +15,18 @@ from pathlib import Path
 
 import nbformat
 
-from labkit.course import answers, blanks, grade
+from labkit.course import answers, blanks, labs
+from labkit.course.grading import grade
 
+LAB = labs.named(1)
+BLANKS = blanks.of(LAB)
 IMPORTS = "import torch\nfrom torch import nn\n\nfrom labkit.course import check, ready"
 
 
 def notebook() -> nbformat.NotebookNode:
     """All blanks, answered, each with its check, as nbgrader expects them."""
     cells = [nbformat.v4.new_code_cell(IMPORTS)]
-    for name, blank in blanks.BLANKS.items():
+    for name, blank in BLANKS.items():
         code = nbformat.v4.new_code_cell(answers.solution(name), id=f"blank-{name}")
         code.metadata["nbgrader"] = _metadata(f"blank-{name}", solution=True)
         check = nbformat.v4.new_code_cell(f"assert ready({', '.join(blank.functions)})", id=f"check-{name}")
@@ -46,13 +49,13 @@ def _metadata(name: str, **facts) -> dict:
 
 
 def labkit_seconds(folder: Path, students: list[str]) -> float:
-    found = {name: {"source": answers.solution(name), "found": "id"} for name in blanks.BLANKS}
+    found = {name: {"source": answers.solution(name), "found": "id"} for name in BLANKS}
     for student in students:
-        (folder / "collected" / student).mkdir(parents=True)
+        (folder / "collected" / LAB.name / student).mkdir(parents=True)
         content = {"student": student, "refused": None, "notes": [], "code": {}, "blanks": found}
-        (folder / "collected" / student / "submission.json").write_text(json.dumps(content))
+        (folder / "collected" / LAB.name / student / "submission.json").write_text(json.dumps(content))
     started = time.perf_counter()
-    results = grade.grade(folder)
+    results = grade.grade(folder, LAB)
     assert [result["points"] for result in results] == [35] * len(students)
     return time.perf_counter() - started
 

@@ -21,8 +21,11 @@ sys.path.insert(0, str(HERE.parent / "tests"))
 import browser  # noqa: E402
 
 from labkit import settings  # noqa: E402
-from labkit.course import answers, blanks, findings, gradebook, release  # noqa: E402
-from labkit.course.judge import judge  # noqa: E402
+from labkit.course import answers, blanks, labs, release  # noqa: E402
+from labkit.course.grading import findings, gradebook  # noqa: E402
+from labkit.course.practice.judge import judge  # noqa: E402
+
+LAB = labs.named(1)
 
 # Which declared mistake of a blank's first function a student made; what is not named is right.
 CLASS = {
@@ -36,12 +39,12 @@ CLASS = {
 
 def make_class(course: Path) -> None:
     """``collected/`` and ``graded/`` of ``CLASS``."""
-    materials = {name: answers.material(name, answers.VISIBLE_SEED) for name in blanks.BLANKS}
-    found = findings.findings(settings.REFERENCE / "quick-shapes-seed0")
+    materials = {name: answers.material(name, answers.VISIBLE_SEED) for name in blanks.of(LAB)}
+    found = findings.findings(settings.REFERENCE / "quick-shapes-seed0" / LAB.name, LAB)
     for student, mistakes in CLASS.items():
-        folder = course / "collected" / student
+        folder = course / "collected" / LAB.name / student
         (folder / "notebooks").mkdir(parents=True)
-        for name, notebook in release.complete_notebooks().items():
+        for name, notebook in release.complete_notebooks(LAB).items():
             for cell in notebook.cells:
                 cell.source = answer(cell, mistakes or {})
             nbformat.write(notebook, folder / "notebooks" / f"{name}.ipynb")
@@ -56,8 +59,8 @@ def make_class(course: Path) -> None:
                 "blanks": {name: {"points": v.points, "sentences": v.sentences} for name, v in verdicts.items()},
                 "findings": [finding for finding in found if finding["well"] or student == "ab1234"],
             }
-            (course / "graded").mkdir(exist_ok=True)
-            (course / "graded" / f"{student}.json").write_text(json.dumps(result), encoding="utf-8")
+            (course / "graded" / LAB.name).mkdir(parents=True, exist_ok=True)
+            (course / "graded" / LAB.name / f"{student}.json").write_text(json.dumps(result), encoding="utf-8")
 
 
 def answer(cell, mistakes: dict) -> str:
@@ -66,7 +69,7 @@ def answer(cell, mistakes: dict) -> str:
     if mistake is None:
         marks = ("### BEGIN", "### END", "# NBVAL")
         return "\n".join(line for line in cell.source.splitlines() if not line.strip().startswith(marks))
-    body = blanks.BLANKS[cell.id.removeprefix("blank-")].mistakes[mistake].body
+    body = blanks.named(cell.id.removeprefix("blank-")).mistakes[mistake].body
     return release.REGION.sub(lambda region: "\n".join(region[1] + line for line in body.splitlines()), cell.source, 1)
 
 
@@ -84,18 +87,18 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         course, scratch = Path(scratch) / "grading", Path(scratch)
         make_class(course)
-        gradebook.fill(course)
+        gradebook.fill(course, LAB)
         with browser.formgrader(course, scratch) as address, browser.chromium(scratch / "chromium") as page:
             take(page, address, scratch)
 
 
 def take(page, address, scratch: Path) -> None:
     """Go through formgrader as a TA does, and save the pictures."""
-    page.get(address(f"/formgrader/manage_submissions/{gradebook.ASSIGNMENT}"))
+    page.get(address(f"/formgrader/manage_submissions/{LAB.name}"))
     browser.until(page, "models && models.loaded")
     save(page, scratch, "submissions", 500)
 
-    page.get(address(f"/formgrader/gradebook/{gradebook.ASSIGNMENT}/03_channel_pruning"))
+    page.get(address(f"/formgrader/gradebook/{LAB.name}/03_channel_pruning"))
     browser.until(page, "models && models.loaded")
     page.execute_script("toggleAllNames()")
     save(page, scratch, "notebook", 500)

@@ -41,13 +41,7 @@ LABS = (
         title="Network Slimming",
         summary="Train a network that says which of its channels it does not need, cut half of them and then 90 %, "
         "prove that the small network computes what the big one did, and bring it back by fine-tuning.",
-        notebooks=(
-            "01_sparsity_training",
-            "02_scaling_factors",
-            "03_channel_pruning",
-            "04_fine_tuning",
-            "05_report",
-        ),
+        notebooks=("01_sparsity_training", "02_scaling_factors", "03_channel_pruning", "04_fine_tuning", "05_report"),
         points=100,
         report="report.pdf",
         shipped_runs="quick-shapes-seed0",

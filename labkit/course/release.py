@@ -11,7 +11,6 @@ import copy
 import json
 import re
 import shutil
-import zipfile
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -20,6 +19,7 @@ import nbformat
 from labkit.course import answers, edition
 from labkit.course.labs import Lab
 from labkit.course.practice import check
+from labkit.course.practice.submit import zipped
 from labkit.settings import REFERENCE, REPOSITORY, LabError
 
 REGION = re.compile(r"^([ ]*)### BEGIN SOLUTION\n.*?^[ ]*### END SOLUTION$", re.DOTALL | re.MULTILINE)
@@ -28,7 +28,6 @@ COURSE = ("__init__.py", "labs.py", "edition.py", "practice")
 TOP = ("LICENSE", "environment.yml", "pyproject.toml", "requirements.txt")
 COLAB_LACKS = ("torch-pruning", "typst")  # of what the lab imports
 TRIVIAL = 12  # letters; a line as short as `plt.show()` gives nothing away
-ZIP_DATE = (2000, 1, 1, 0, 0, 0)  # equal editions are equal files
 
 BADGE = (
     "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
@@ -130,7 +129,9 @@ def release(out: Path, labs: tuple[Lab, ...], repository: str = "", ref: str = "
             _write(out / "notebooks" / f"{name}.ipynb", nbformat.writes(notebook) + "\n")
     if found := leaks(out, labs):
         raise LabError(f"The edition would give {len(found)} answers away, the first in {found[0]}: mend that first.")
-    return _zip(out)
+    target, files = out.with_name(out.name + ".zip"), (path for path in sorted(out.rglob("*")) if path.is_file())
+    target.write_bytes(zipped({path.relative_to(out.parent).as_posix(): path.read_bytes() for path in files}))
+    return target
 
 
 def shipped_files(labs: tuple[Lab, ...]) -> list[Path]:
@@ -209,14 +210,3 @@ def leaks(folder: Path, labs: tuple[Lab, ...]) -> list[str]:
                 text = "\n".join(cell.source for cell in nbformat.reads(text, as_version=4).cells)
             found += [f"{path.relative_to(folder)}: {line}" for line in sorted(lines) if line in text]
     return found
-
-
-def _zip(folder: Path) -> Path:
-    target = folder.with_name(folder.name + ".zip")
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in sorted(folder.rglob("*")):
-            if path.is_file():
-                entry = zipfile.ZipInfo(f"{folder.name}/{path.relative_to(folder).as_posix()}", ZIP_DATE)
-                entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
-                archive.writestr(entry, path.read_bytes())
-    return target

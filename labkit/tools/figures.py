@@ -9,10 +9,10 @@ from labkit.settings import LabError
 from labkit.view import plots
 
 
-def redraw(folder: Path, out: Path) -> None:
-    """Draw all labs' runs in ``folder`` and write their tables, below ``out`` as they lie below ``folder``.
-    Raises ``LabError`` where there are none."""
-    found = folders_with_runs(folder)
+def redraw(folder: Path, out: Path, labs: list[str]) -> None:
+    """Draw the runs of ``labs`` (names of their folders) in ``folder`` and write their tables, below ``out``
+    as they lie below ``folder``. Raises ``LabError`` where there are none."""
+    found = [lab for lab in folders_with_runs(folder) if lab.resolve().name in labs]
     if not found:
         raise LabError(f"{folder} holds no finished runs: give a folder made by labkit run, or data/reference.")
     for lab in found:

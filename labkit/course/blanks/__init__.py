@@ -29,14 +29,14 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Credit:
-    """``points`` for what is right in every case of these ``groups``, in these ``aspects`` of what ``function``
-    does: ``values`` and ``form`` of what it returns, or each watched tensor and ``form``. What is left out
+    """``points`` for what is right in every case of these ``groups``, in one ``aspect`` of what ``function``
+    does: ``values`` or ``form`` of what it returns; a watched tensor's name, or ``form``. What is left out
     covers all of its kind."""
 
     points: int
     function: str | None = None
     groups: tuple[str, ...] | None = None
-    aspects: tuple[str, ...] | None = None
+    aspect: str | None = None
 
 
 @dataclass(frozen=True)

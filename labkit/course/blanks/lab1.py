@@ -2,6 +2,29 @@
 
 from labkit.course.blanks import Blank, Credit, Mistake, quarters
 
+# What several blanks have to say.
+FIRST_CHANNELS = "These are the first channels, not the kept ones. The shape fits, and the network is wrong."
+ALL_CHANNELS = (
+    "All channels are taken over, and the memory is shared with the old layer: take the kept ones only, and copy "
+    "their values."
+)
+IN_PLACE = "Autograd refuses to change a parameter in place: write through .data, or under torch.no_grad()."
+NO_PARAMETER = "A tensor cannot be put in a parameter's place: fill the parameter that is there, through .data."
+INDEXED_TWICE = (
+    "kept numbers the channels of the old layer; the thin layer has only as many as are kept, numbered anew. "
+    "Index the source only."
+)
+WRONG_DIRECTION = "Copied in the wrong direction: from the thin layer into the old one."
+ON_CUDA = "The code asks for CUDA, whatever the device of the layers: leave the data where it is."
+ROWS = (
+    "Rows instead of columns: a row of the weight is a class, a column is an input channel. Channels are pruned, "
+    "classes are not."
+)
+NEW_OBJECT = (
+    "The values are right, but the parameter is a new object: an optimizer that holds the old one would go on "
+    "training that. Fill the parameter that is there."
+)
+
 
 def _penalty_cases(rng):
     def layers(*counts):
@@ -82,8 +105,8 @@ BLANKS = (
         functions={"sparsity_penalty": ["gammas", "lam"], "lambda_for": ["budget", "learning_rates", "momentum"]},
         cases=_penalty_cases,
         credit=(
-            Credit(2, function="sparsity_penalty", aspects=("values",)),
-            Credit(1, function="sparsity_penalty", aspects=("form",)),
+            Credit(2, function="sparsity_penalty", aspect="values"),
+            Credit(1, function="sparsity_penalty", aspect="form"),
             Credit(2, function="lambda_for"),
         ),
         mistakes=(
@@ -208,10 +231,10 @@ BLANKS = (
         functions={"penalty_gradient": ["gamma", "lam"]},
         cases=_subgradient_cases,
         credit=(
-            Credit(2, groups=("signs",), aspects=("values",)),
-            Credit(1, groups=("signs",), aspects=("form",)),
-            Credit(1, groups=("zero",), aspects=("values",)),
-            Credit(1, groups=("zero",), aspects=("form",)),
+            Credit(2, groups=("signs",), aspect="values"),
+            Credit(1, groups=("signs",), aspect="form"),
+            Credit(1, groups=("zero",), aspect="values"),
+            Credit(1, groups=("zero",), aspect="form"),
         ),
         mistakes=(
             Mistake(
@@ -286,9 +309,9 @@ BLANKS = (
         functions={"kept_channels": ["mask"]},
         cases=_mask_cases,
         credit=(
-            Credit(2, groups=("several", "all"), aspects=("values",)),
-            Credit(1, groups=("one",), aspects=("values",)),
-            Credit(2, aspects=("form",)),
+            Credit(2, groups=("several", "all"), aspect="values"),
+            Credit(1, groups=("one",), aspect="values"),
+            Credit(2, aspect="form"),
         ),
         mistakes=(
             Mistake(
@@ -316,10 +339,7 @@ BLANKS = (
                 "return (~mask).nonzero().flatten()",
                 "These are the channels that are dropped; asked are those that stay.",
             ),
-            Mistake(
-                "return mask.sum()",
-                "That is how many channels stay. Asked is which.",
-            ),
+            Mistake("return mask.sum()", "That is how many channels stay. Asked is which."),
             Mistake(
                 "return torch.arange(int(mask.sum()))",
                 "The right number of channels, but always the first ones: which they are is what the mask says.",
@@ -359,11 +379,7 @@ BLANKS = (
         functions={"copy_batchnorm_affine": ["thin_norm", "norm", "kept"]},
         watched=("weight", "bias"),
         cases=_norm_cases("copy_batchnorm_affine"),
-        credit=(
-            Credit(2, aspects=("weight",)),
-            Credit(2, aspects=("bias",)),
-            Credit(1, aspects=("form",)),
-        ),
+        credit=(Credit(2, aspect="weight"), Credit(2, aspect="bias"), Credit(1, aspect="form")),
         mistakes=(
             Mistake(
                 "thin_norm.weight.data.copy_(norm.weight.data[kept])",
@@ -380,13 +396,9 @@ BLANKS = (
             Mistake(
                 "thin_norm.weight.data.copy_(norm.weight.data[:len(kept)])\n"
                 "thin_norm.bias.data.copy_(norm.bias.data[:len(kept)])",
-                "These are the first channels, not the kept ones. The shape fits, and the network is wrong.",
+                FIRST_CHANNELS,
             ),
-            Mistake(
-                "thin_norm.weight.data = norm.weight.data\nthin_norm.bias.data = norm.bias.data",
-                "All channels are taken over, and the memory is shared with the old layer: take the kept ones "
-                "only, and copy their values.",
-            ),
+            Mistake("thin_norm.weight.data = norm.weight.data\nthin_norm.bias.data = norm.bias.data", ALL_CHANNELS),
             Mistake(
                 "thin_norm.weight = nn.Parameter(norm.weight.data[kept])\n"
                 "thin_norm.bias = nn.Parameter(norm.bias.data[kept])",
@@ -395,12 +407,12 @@ BLANKS = (
             ),
             Mistake(
                 "thin_norm.weight.copy_(norm.weight[kept])\nthin_norm.bias.copy_(norm.bias[kept])",
-                "Autograd refuses to change a parameter in place: write through .data, or under torch.no_grad().",
+                IN_PLACE,
                 says="leaf Variable",
             ),
             Mistake(
                 "thin_norm.weight = norm.weight[kept]\nthin_norm.bias = norm.bias[kept]",
-                "A tensor cannot be put in a parameter's place: fill the parameter that is there, through .data.",
+                NO_PARAMETER,
                 says="cannot assign",
             ),
             Mistake(
@@ -411,12 +423,11 @@ BLANKS = (
             Mistake(
                 "thin_norm.weight.data[kept] = norm.weight.data[kept]\n"
                 "thin_norm.bias.data[kept] = norm.bias.data[kept]",
-                "kept numbers the channels of the old layer; the thin layer has only as many as are kept, "
-                "numbered anew. Index the source only.",
+                INDEXED_TWICE,
             ),
             Mistake(
                 "norm.weight.data[kept] = thin_norm.weight.data\nnorm.bias.data[kept] = thin_norm.bias.data",
-                "Copied in the wrong direction: from the thin layer into the old one.",
+                WRONG_DIRECTION,
             ),
             Mistake(
                 "weight, bias = thin_norm.weight.data, thin_norm.bias.data\n"
@@ -426,7 +437,7 @@ BLANKS = (
             Mistake(
                 "thin_norm.weight.data = norm.weight.data[kept].cuda()\n"
                 "thin_norm.bias.data = norm.bias.data[kept].cuda()",
-                "The code asks for CUDA, whatever the device of the layers: leave the data where it is.",
+                ON_CUDA,
             ),
         ),
     ),
@@ -438,11 +449,7 @@ BLANKS = (
         functions={"copy_batchnorm_statistics": ["thin_norm", "norm", "kept"]},
         watched=("running_mean", "running_var"),
         cases=_norm_cases("copy_batchnorm_statistics"),
-        credit=(
-            Credit(2, aspects=("running_mean",)),
-            Credit(2, aspects=("running_var",)),
-            Credit(1, aspects=("form",)),
-        ),
+        credit=(Credit(2, aspect="running_mean"), Credit(2, aspect="running_var"), Credit(1, aspect="form")),
         mistakes=(
             Mistake(
                 "thin_norm.running_mean.copy_(norm.running_mean[kept])",
@@ -465,12 +472,11 @@ BLANKS = (
             Mistake(
                 "thin_norm.running_mean.copy_(norm.running_mean[:len(kept)])\n"
                 "thin_norm.running_var.copy_(norm.running_var[:len(kept)])",
-                "These are the first channels, not the kept ones. The shape fits, and the network is wrong.",
+                FIRST_CHANNELS,
             ),
             Mistake(
                 "thin_norm.running_mean = norm.running_mean\nthin_norm.running_var = norm.running_var",
-                "All channels are taken over, and the memory is shared with the old layer: take the kept ones "
-                "only, and copy their values.",
+                ALL_CHANNELS,
             ),
             Mistake(
                 "thin_norm.weight.data.copy_(norm.weight.data[kept])\nthin_norm.bias.data.copy_(norm.bias.data[kept])",
@@ -479,12 +485,11 @@ BLANKS = (
             Mistake(
                 "thin_norm.running_mean[kept] = norm.running_mean[kept]\n"
                 "thin_norm.running_var[kept] = norm.running_var[kept]",
-                "kept numbers the channels of the old layer; the thin layer has only as many as are kept, "
-                "numbered anew. Index the source only.",
+                INDEXED_TWICE,
             ),
             Mistake(
                 "norm.running_mean[kept] = thin_norm.running_mean\nnorm.running_var[kept] = thin_norm.running_var",
-                "Copied in the wrong direction: from the thin layer into the old one.",
+                WRONG_DIRECTION,
             ),
             Mistake(
                 "thin_norm.mean = norm.running_mean[kept]\nthin_norm.var = norm.running_var[kept]",
@@ -493,7 +498,7 @@ BLANKS = (
             Mistake(
                 "thin_norm.running_mean = norm.running_mean[kept].cuda()\n"
                 "thin_norm.running_var = norm.running_var[kept].cuda()",
-                "The code asks for CUDA, whatever the device of the layers: leave the data where it is.",
+                ON_CUDA,
             ),
         ),
     ),
@@ -505,21 +510,10 @@ BLANKS = (
         functions={"copy_linear_weight": ["thin_linear", "linear", "kept"]},
         watched=("weight",),
         cases=_weight_cases,
-        credit=(
-            Credit(4, aspects=("weight",)),
-            Credit(1, aspects=("form",)),
-        ),
+        credit=(Credit(4, aspect="weight"), Credit(1, aspect="form")),
         mistakes=(
-            Mistake(
-                "thin_linear.weight.data = linear.weight.data[kept]",
-                "Rows instead of columns: a row of the weight is a class, a column is an input channel. Channels "
-                "are pruned, classes are not.",
-            ),
-            Mistake(
-                "thin_linear.weight.data.copy_(linear.weight.data[kept])",
-                "Rows instead of columns: a row of the weight is a class, a column is an input channel. Channels "
-                "are pruned, classes are not.",
-            ),
+            Mistake("thin_linear.weight.data = linear.weight.data[kept]", ROWS),
+            Mistake("thin_linear.weight.data.copy_(linear.weight.data[kept])", ROWS),
             Mistake(
                 "thin_linear.weight.data.copy_(linear.weight.data[:, :len(kept)])",
                 "These are the first columns, not the kept ones. The shape fits, and the network is wrong.",
@@ -537,38 +531,17 @@ BLANKS = (
                 "thin_linear.weight.data = linear.weight.data[:, kept].t()",
                 "Transposed: the weight of a linear layer is (outputs, inputs), here (classes, kept).",
             ),
-            Mistake(
-                "thin_linear.weight = nn.Parameter(linear.weight.data[:, kept])",
-                "The values are right, but the parameter is a new object: an optimizer that holds the old one "
-                "would go on training that. Fill the parameter that is there.",
-            ),
-            Mistake(
-                "thin_linear.weight.copy_(linear.weight[:, kept])",
-                "Autograd refuses to change a parameter in place: write through .data, or under torch.no_grad().",
-                says="leaf Variable",
-            ),
-            Mistake(
-                "thin_linear.weight = linear.weight[:, kept]",
-                "A tensor cannot be put in a parameter's place: fill the parameter that is there, through .data.",
-                says="cannot assign",
-            ),
+            Mistake("thin_linear.weight = nn.Parameter(linear.weight.data[:, kept])", NEW_OBJECT),
+            Mistake("thin_linear.weight.copy_(linear.weight[:, kept])", IN_PLACE, says="leaf Variable"),
+            Mistake("thin_linear.weight = linear.weight[:, kept]", NO_PARAMETER, says="cannot assign"),
             Mistake(
                 "thin_linear.weight.data[:, kept] = linear.weight.data[:, kept]",
                 "kept numbers the columns of the old layer; the thin layer has only as many as are kept, numbered "
                 "anew. Index the source only.",
             ),
-            Mistake(
-                "linear.weight.data[:, kept] = thin_linear.weight.data",
-                "Copied in the wrong direction: from the thin layer into the old one.",
-            ),
-            Mistake(
-                "pass",
-                "thin_linear's weight is untouched.",
-            ),
-            Mistake(
-                "thin_linear.weight.data = linear.weight.data[:, kept].cuda()",
-                "The code asks for CUDA, whatever the device of the layers: leave the data where it is.",
-            ),
+            Mistake("linear.weight.data[:, kept] = thin_linear.weight.data", WRONG_DIRECTION),
+            Mistake("pass", "thin_linear's weight is untouched."),
+            Mistake("thin_linear.weight.data = linear.weight.data[:, kept].cuda()", ON_CUDA),
         ),
     ),
     Blank(
@@ -579,10 +552,7 @@ BLANKS = (
         functions={"copy_linear_bias": ["thin_linear", "linear"]},
         watched=("bias",),
         cases=_bias_cases,
-        credit=(
-            Credit(3, aspects=("bias",)),
-            Credit(2, aspects=("form",)),
-        ),
+        credit=(Credit(3, aspect="bias"), Credit(2, aspect="form")),
         mistakes=(
             Mistake(
                 "thin_linear.bias.data = linear.bias.data",
@@ -594,46 +564,22 @@ BLANKS = (
                 "Both layers now hold the same parameter object: training the thin network changes the big one. "
                 "Fill the parameter that is there.",
             ),
-            Mistake(
-                "thin_linear.bias = nn.Parameter(linear.bias.data.clone())",
-                "The values are right, but the parameter is a new object: an optimizer that holds the old one "
-                "would go on training that. Fill the parameter that is there.",
-            ),
-            Mistake(
-                "thin_linear.bias.copy_(linear.bias)",
-                "Autograd refuses to change a parameter in place: write through .data, or under torch.no_grad().",
-                says="leaf Variable",
-            ),
-            Mistake(
-                "thin_linear.bias = linear.bias.data.clone()",
-                "A tensor cannot be put in a parameter's place: fill the parameter that is there, through .data.",
-                says="cannot assign",
-            ),
-            Mistake(
-                "thin_linear.bias.data.zero_()",
-                "The bias is set to zero: every class keeps its own.",
-            ),
+            Mistake("thin_linear.bias = nn.Parameter(linear.bias.data.clone())", NEW_OBJECT),
+            Mistake("thin_linear.bias.copy_(linear.bias)", IN_PLACE, says="leaf Variable"),
+            Mistake("thin_linear.bias = linear.bias.data.clone()", NO_PARAMETER, says="cannot assign"),
+            Mistake("thin_linear.bias.data.zero_()", "The bias is set to zero: every class keeps its own."),
             Mistake(
                 "thin_linear.bias.data.add_(linear.bias.data)",
                 "Added to what was there: the thin layer's initial bias is random and has to go.",
             ),
-            Mistake(
-                "linear.bias.data.copy_(thin_linear.bias.data)",
-                "Copied in the wrong direction: from the thin layer into the old one.",
-            ),
+            Mistake("linear.bias.data.copy_(thin_linear.bias.data)", WRONG_DIRECTION),
             Mistake(
                 "thin_linear.bias.data.copy_(linear.weight.data[:, 0])",
                 "That is a column of the weight; the bias is a tensor of its own, linear.bias.",
             ),
-            Mistake(
-                "thin_linear.bias = None",
-                "The bias is thrown away: every class keeps its own.",
-            ),
+            Mistake("thin_linear.bias = None", "The bias is thrown away: every class keeps its own."),
             Mistake("pass", "thin_linear's bias is untouched."),
-            Mistake(
-                "thin_linear.bias.data = linear.bias.data.cuda()",
-                "The code asks for CUDA, whatever the device of the layers: leave the data where it is.",
-            ),
+            Mistake("thin_linear.bias.data = linear.bias.data.cuda()", ON_CUDA),
         ),
     ),
 )

@@ -228,9 +228,6 @@ def _members(file: BinaryIO, budget: Budget, nested: bool) -> list[Member]:
     return [member for member in members if not is_ignored(member.path)]
 
 
-# Notebooks
-
-
 def plain_json(data: bytes):
     """What JSON bytes hold, numbers that JSON has no sign for as None. Raises ``Unreadable`` where they are
     no JSON, nested more than ``MOST_LEVELS`` deep or of so many values that memory would suffer."""
@@ -269,8 +266,8 @@ def read_notebook(data: bytes) -> tuple[list[Cell], list[str]]:
     """The cells of a notebook of any format, fields of a wrong type as if they were empty, and what was
     wrong with them. Raises ``Unreadable`` where it is no notebook."""
     content = _dict(plain_json(data))
-    sheets = _list(content.get("worksheets")) or [content]  # format 3 has cells one level further down
-    raw = [cell for sheet in sheets for cell in _list(_dict(sheet).get("cells"))]
+    sheets = as_list(content.get("worksheets")) or [content]  # format 3 has cells one level further down
+    raw = [cell for sheet in sheets for cell in as_list(_dict(sheet).get("cells"))]
     if not raw:
         raise Unreadable("is no notebook: it has no cells")
     if len(raw) > MOST_CELLS:
@@ -304,7 +301,7 @@ def _cell(item) -> Cell:
     cell = Cell(kind, source, keys[0] if keys else "", frozenset(keys))
     if kind == "code":
         cell.count = _count(item.get("execution_count", item.get("prompt_number")))
-        cell.outputs = [output for output in map(_output, _list(item.get("outputs"))) if output]
+        cell.outputs = [output for output in map(_output, as_list(item.get("outputs"))) if output]
     else:
         cell.attachments = {_text(name): _bundle(data) for name, data in _dict(item.get("attachments")).items()}
     return cell
@@ -318,7 +315,7 @@ def _output(item) -> dict | None:
             name = "stderr" if item.get("name", item.get("stream")) == "stderr" else "stdout"
             return {"output_type": "stream", "name": name, "text": _text(item.get("text"))}
         case "error" | "pyerr":
-            lines = [_text(line) for line in _list(item.get("traceback"))]
+            lines = [_text(line) for line in as_list(item.get("traceback"))]
             names = {key: _text(item.get(key)) for key in ("ename", "evalue")}
             return {"output_type": "error", **names, "traceback": lines}
         case "display_data" | "execute_result" | "pyout" as kind:
@@ -346,7 +343,7 @@ def _dict(value) -> dict:
     return value if isinstance(value, dict) else {}
 
 
-def _list(value) -> list:
+def as_list(value) -> list:
     return value if isinstance(value, list) else []
 
 

@@ -9,7 +9,7 @@ import json
 import re
 import unicodedata
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 import nbformat
@@ -60,9 +60,6 @@ def collect(export: Path, course: Path, edition: Edition, lab: Lab) -> list[dict
         submissions.append(submission)
     write_notes(folder)
     return submissions
-
-
-# One hand-in
 
 
 def read(upload: Upload, edition: Edition, lab: Lab) -> Handin:
@@ -121,7 +118,7 @@ def seconds(made) -> float | None:
     """A receipt's time in seconds since 1970."""
     try:
         time = datetime.fromisoformat(made.replace("Z", "+00:00"))
-        return (time if time.tzinfo else time.replace(tzinfo=timezone.utc)).timestamp()
+        return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
     except (AttributeError, ValueError, OverflowError):
         return None
 
@@ -175,9 +172,6 @@ def latest(handins: list[Handin]) -> tuple[Handin, list[str]]:
     return chosen, notes
 
 
-# What is written
-
-
 def submitted(handin: Handin, notes: list[str], released: dict, lab: Lab) -> tuple[dict, dict[str, bytes]]:
     """The content of ``submission.json``, and the files beside it by path."""
     refused, repaired, kept, of_files, declared = handin.refused, None, {}, [], blanks.of(lab)
@@ -221,9 +215,7 @@ def attachments(members: tuple[Member, ...], lab: Lab) -> tuple[dict[str, bytes]
     if extra := [member.path for member in members if re.search(r"(?:^|/)extra/", member.path)]:
         notes.append(f"Extra files are in the archive only: {listed(extra)}.")
     pages = [m for m in members if m.name.lower().endswith(".pdf") and m.path not in extra]
-    pages = [member for member in pages if member.name == lab.report] or pages
-    if not lab.report:
-        pages = []
+    pages = ([member for member in pages if member.name == lab.report] or pages) if lab.report else []
     if len(pages) > 1 or (pages and pages[0].name != lab.report):
         notes.append(f"{shown(pages[0].path)} is taken for the report, of {len(pages)} PDF files.")
     if pages and pages[0].data.startswith(b"%PDF"):

@@ -57,9 +57,6 @@ def each(*checks: Callable[[Case, Record], Iterator[str]]) -> Check:
     )
 
 
-# What holds for one training.
-
-
 def rates_of(run: Record) -> list[float]:
     return training.learning_rates(Recipe(**run.config["recipe"]), run.config["data"]["train"])
 
@@ -113,9 +110,6 @@ def keeps_snapshots(case: Case, run: Record) -> Iterator[str]:
         yield f"scaling factors were kept at epochs {shown(run.snapshots)}; {epochs} epochs keep {shown(expected)}."
 
 
-# What holds for runs together.
-
-
 def share_seed_and_data(case: Case, runs: list[Record]) -> Iterator[str]:
     if len(seeds := {run.config["seed"] for run in case.runs}) > 1:
         yield f"The records have different seeds: {sorted(seeds)}."
@@ -136,9 +130,6 @@ def differ(case: Case, runs: list[Record]) -> Iterator[str]:
     for a, b in combinations(runs, 2):
         if a.history and a.history == b.history:
             yield f"{a.name} and {b.name} have the same history to the last digit, but are different runs."
-
-
-# Copies.
 
 
 def copies(case: Case, runs: list[Record]) -> Iterator[str]:
@@ -163,9 +154,6 @@ def _times(run: Record) -> list[float]:
     rows = run.results.get("rows", [run.results])
     found = [row["latency_ms"]["median"] for row in rows if "latency_ms" in row]
     return [time for time in [*found, run.results.get("seconds", 0)] if time]
-
-
-# The cells.
 
 
 @dataclass(frozen=True)

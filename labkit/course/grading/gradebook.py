@@ -82,7 +82,8 @@ def fill(course: Path, lab: Lab) -> list[str]:
         _prepare(book, lab, released, work)
         grades, comments = _rows(book, lab)
         for hand_in in work:
-            again = _archive(course, hand_in.student, lab) not in (None, hand_in.archive)
+            archive = _archive_file(course, hand_in.student, lab)
+            again = archive.exists() and archive.read_text(encoding="utf-8") != hand_in.archive
             changes += [f"{hand_in.student} has handed in again."] if again else []
             for cell, grade in grades[hand_in.student].items():
                 changes += _update(grade, hand_in.points.get(cell), again, f"{hand_in.student}: {cell}")
@@ -157,11 +158,6 @@ def _archive_file(course: Path, student: str, lab: Lab) -> Path:
     """Where the sha256 of the hand-in that the gradebook shows is kept. It is the only file in nbgrader's
     ``submitted/``: the folder makes a student count as having submitted, notebooks in it could be autograded."""
     return course / "submitted" / student / lab.name / "sha256.txt"
-
-
-def _archive(course: Path, student: str, lab: Lab) -> str | None:
-    file = _archive_file(course, student, lab)
-    return file.read_text(encoding="utf-8") if file.exists() else None
 
 
 def _write_notebooks(course: Path, student: str, lab: Lab, released: dict) -> None:
@@ -307,9 +303,8 @@ def feedback(course: Path, lab: Lab) -> list[Path]:
         if refused.get(student) and waiting:
             opening = "**Not graded:** your archive could not be read. Please hand in again."
         elif waiting:
-            opening = (
-                f"{row['points so far'] or 0:g} points so far; {waiting} of {len(marks)} items are not graded yet."
-            )
+            so_far = row["points so far"] or 0
+            opening = f"{so_far:g} points so far; {waiting} of {len(marks)} items are not graded yet."
         else:
             opening = f"{row['points so far']:g} of {row['max']:g} points"
         files.append(course / "feedback" / lab.name / f"{student}.html")

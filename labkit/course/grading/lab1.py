@@ -10,21 +10,8 @@ import torch
 
 from labkit import measure, models, records, settings, training
 from labkit.course import answers
-from labkit.course.grading.findings import (
-    FAR,
-    NEAR,
-    Case,
-    Cell,
-    differ,
-    each,
-    follows_its_recipe,
-    has_possible_accuracies,
-    impossible,
-    keeps_its_budget,
-    keeps_snapshots,
-    rates_of,
-    share_seed_and_data,
-)
+from labkit.course.grading import findings
+from labkit.course.grading.findings import FAR, NEAR, Case, Cell, each, impossible, rates_of
 from labkit.course.grading.untrusted import shown
 from labkit.course.practice import probe
 from labkit.models import Specification
@@ -37,9 +24,6 @@ def profile_of(case: Case) -> Profile | None:
     """The profile whose recipe the sparsity runs followed."""
     recipes = [run.config["recipe"] for run in case.of("sparsity")]
     return next((profile for profile in settings.PROFILES.values() if asdict(profile.train) in recipes), None)
-
-
-# What holds for trainings with a penalty.
 
 
 @cache
@@ -89,9 +73,6 @@ def shrink(case: Case, runs: list[Record]) -> Iterator[str]:
     for (weak, large), (strong, small) in zip(ends, ends[1:]):
         if weak < strong and small >= large:
             yield f"Σ|γ| ends at {small:.4g} with λ = {strong:g} and at {large:.4g} with λ = {weak:g}: it should fall."
-
-
-# What holds for one pruning.
 
 
 def comes_from_a_run(case: Case, run: Record) -> Iterator[str]:
@@ -188,9 +169,6 @@ def has_possible_results(case: Case, run: Record) -> Iterator[str]:
         yield f"test accuracy {test:.1%}, but {run.results['validation']['as_it_stands']:.1%} on validation images."
 
 
-# What holds for fine-tuning, training from scratch and the summary.
-
-
 def trains_the_pruned_network(case: Case, run: Record) -> Iterator[str]:
     profile = profile_of(case)
     pruned = case.parent(run, "pruning")
@@ -265,20 +243,27 @@ def _recipe(run: Record) -> str:
     return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in run.config["recipe"].items())
 
 
-# The cells.
-
-
 SPARSITY, PRUNING, TUNING = ("sparsity",), ("pruning",), ("fine-tuning", "from-scratch")
-OF_TRAINING = each(follows_its_recipe, has_possible_accuracies), are_the_courses, share_seed_and_data, differ
-OF_LAMBDA = each(keeps_its_budget, has_the_right_gradient), follow_from_the_budgets
+OF_TRAINING = (
+    each(findings.follows_its_recipe, findings.has_possible_accuracies),
+    are_the_courses,
+    findings.share_seed_and_data,
+    findings.differ,
+)
+OF_LAMBDA = each(findings.keeps_its_budget, has_the_right_gradient), follow_from_the_budgets
 OF_PLANS = (
     each(comes_from_a_run, has_a_valid_plan, keeps_what_a_milder_plan_keeps, has_its_costs),
     start_from_the_strongest,
 )
 OF_TUNING = (
-    each(follows_its_recipe, has_possible_accuracies, keeps_its_budget, trains_the_pruned_network),
+    each(
+        findings.follows_its_recipe,
+        findings.has_possible_accuracies,
+        findings.keeps_its_budget,
+        trains_the_pruned_network,
+    ),
     are_the_trainings_asked_for,
-    differ,
+    findings.differ,
     agree_with_the_summary,
 )
 ENDS, TEST = "{run.results[validation_accuracy]:.1%}", "{run.results[test][as_it_stands]:.1%}"
@@ -290,7 +275,7 @@ TUNED = "The trainings and the last table are consistent with the prunings; vali
 CELLS = {
     "manual-report-training": Cell(SPARSITY, OF_TRAINING, TRAINED, ENDS, owns=True),
     "manual-scaling-factor-visualization": Cell(
-        SPARSITY, (each(keeps_snapshots), shrink), "The larger λ, the smaller Σ|γ| at the end", FACTORS
+        SPARSITY, (each(findings.keeps_snapshots), shrink), "The larger λ, the smaller Σ|γ| at the end", FACTORS
     ),
     "manual-report-lambda": Cell(SPARSITY, OF_LAMBDA, "λ follow from the budgets, the gradient is right", BUDGETS),
 }

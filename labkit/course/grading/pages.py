@@ -12,6 +12,8 @@ from html import escape
 
 from nbformat import NotebookNode, from_dict, v4
 
+from labkit.course.grading.archives import as_list
+
 MOST_LETTERS, MOST_IMAGE = 50_000, 4_000_000  # of one text, of one picture in base64
 MOST_MARKDOWN = 5_000  # of a student's text cell: nbconvert needs seconds for some longer ones
 IMAGES = {"image/png": "iVBORw0KGgo", "image/jpeg": "/9j/"}  # how their base64 begins
@@ -59,7 +61,7 @@ def harmless(handed_in: dict, released: NotebookNode) -> NotebookNode:
     """
     course = {cell.id: cell for cell in released.cells}
     cells, found = [], set()
-    for index, cell in enumerate(_list(handed_in.get("cells"))):
+    for index, cell in enumerate(as_list(handed_in.get("cells"))):
         if not isinstance(cell, dict):
             continue
         name, kind, source = cell.get("id"), cell.get("cell_type"), text_of(cell.get("source"))
@@ -70,7 +72,7 @@ def harmless(handed_in: dict, released: NotebookNode) -> NotebookNode:
         if kind == "code":
             count = cell.get("execution_count")
             copied |= {"cell_type": "code", "source": source, "execution_count": count if type(count) is int else None}
-            copied["outputs"] = [safe for output in _list(cell.get("outputs")) if (safe := _output(output))]
+            copied["outputs"] = [safe for output in as_list(cell.get("outputs")) if (safe := _output(output))]
         else:
             copied |= {"cell_type": "markdown", "source": source if own else verbatim(source)}
         found.add(copied["id"])
@@ -90,14 +92,10 @@ def verbatim(text: str) -> str:
 def text_of(value) -> str:
     """Text as notebooks hold it, a string or a list of them: without terminal codes (nbconvert stops at
     some), encodable, and of limited length."""
-    text = value if isinstance(value, str) else "".join(part for part in _list(value) if isinstance(part, str))
+    text = value if isinstance(value, str) else "".join(part for part in as_list(value) if isinstance(part, str))
     rest = len(text) - MOST_LETTERS
     text = text[:MOST_LETTERS] + (f"\n… {rest} more letters" if rest > 0 else "")
     return ESCAPES.sub("", text).replace("\x1b", "").encode("utf-8", "replace").decode("utf-8")
-
-
-def _list(value) -> list:
-    return value if isinstance(value, list) else []
 
 
 def _output(output) -> dict | None:
@@ -106,7 +104,7 @@ def _output(output) -> dict | None:
             name = "stderr" if output.get("name") == "stderr" else "stdout"
             return {"output_type": "stream", "name": name, "text": text_of(text)}
         case {"output_type": "error", "traceback": lines}:
-            lines = [text_of(line) for line in _list(lines)[:200]]
+            lines = [text_of(line) for line in as_list(lines)[:200]]
             return {"output_type": "error", "ename": "error", "evalue": "", "traceback": lines}
         case {"output_type": "display_data" | "execute_result", "data": dict(data)}:
             return {"output_type": "display_data", "metadata": {}, "data": _shown(data)}

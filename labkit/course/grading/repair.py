@@ -101,9 +101,6 @@ def _size(value) -> int:
     return len(value) + 4 if isinstance(value, str) else 8
 
 
-# Which of them a notebook is
-
-
 def _traces(cells: Iterable[Cell]) -> set[str]:
     """What a notebook can be recognised by."""
     traces = set()

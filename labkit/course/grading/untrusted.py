@@ -19,11 +19,10 @@ from labkit.records import Record
 
 MOST_BYTES, MOST_STEPS = 2 * 2**20, 200_000
 MOST_VALUES = 50_000  # each takes jsonschema some microseconds
-
 FORMATS = FormatChecker(formats=())
 
 
-@FormatChecker.checks(FORMATS, "network")
+@FORMATS.checks("network")
 def _is_network(value) -> bool:
     """Whether a specification is of a network that can be built, on images that can be halved after each stage."""
     try:
@@ -34,12 +33,8 @@ def _is_network(value) -> bool:
         return False
 
 
-def _is_integer(checker, value) -> bool:
-    """JSON Schema calls 8.0 an integer; range() does not."""
-    return type(value) is int
-
-
-STRICT = Draft202012Validator.TYPE_CHECKER.redefine("integer", _is_integer)
+# JSON Schema calls 8.0 an integer; range() does not.
+STRICT = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda checker, value: type(value) is int)
 Validator = extend(Draft202012Validator, type_checker=STRICT)
 
 

@@ -2,12 +2,12 @@
 
 A blank's *material* is data, made by ``labkit.course.answers`` for one seed:
 
-``{"name", "title", "points", "notebook", "credit": [{"points", "function", "groups", "aspects"}],
+``{"name", "title", "points", "notebook", "credit": [{"points", "function", "groups", "aspect"}],
 "functions": {function: {"parameters": [...], "watched": [...], "cases": [{"group", "arguments",
 "expected"}], "mistakes": [{"sentence", "says", "observed": [one for each case]}]}}}``
 
 A row of ``credit`` earns its points if all comparisons that it covers are right: of its function, in its
-groups of cases, in its aspects of what was observed, where None covers all. Nothing here runs a student's code.
+groups of cases, in its aspect of what was observed, where None covers all. Nothing here runs a student's code.
 """
 
 import builtins
@@ -127,11 +127,8 @@ def judge(material: dict, observed: dict[str, list[dict]], private: bool = False
 
 def _covers(row: dict, function: str, group: str, aspect: str) -> bool:
     """Whether a row of the credit is about this comparison."""
-    return (
-        row["function"] in (None, function)
-        and (row["groups"] is None or group in row["groups"])
-        and (row["aspects"] is None or aspect in row["aspects"])
-    )
+    groups = row["groups"] or [group]
+    return row["function"] in (None, function) and group in groups and row["aspect"] in (None, aspect)
 
 
 def _complete(observations, cases: list) -> list[dict]:

@@ -67,15 +67,10 @@ class Receipt:
             lines.append(f"  {material['title'].partition(' · ')[0]}  {result}")
             lines += [f"           {sentence}" for sentence in (verdict.sentences if verdict else [])]
         if any(verdict and not verdict.right for verdict in self.verdicts.values()):
-            lines.append(
-                "  (If the check says otherwise, the function uses something that its notebook does not define.)"
-            )
+            lines.append("  (If the check says otherwise, the function uses what its notebook does not define.)")
         points = sum(verdict.points for verdict in self.verdicts.values() if verdict)
         of = sum(check.visible()[name]["points"] for name in self.verdicts)
-        return [
-            *lines,
-            f"  together {points:g} of {of:g}. The grade is given on other inputs; plots and report are read.",
-        ]
+        return [*lines, f"  together {points:g} of {of:g}. The grade is given on other inputs; the rest is read."]
 
 
 def add_commands(commands) -> None:
@@ -86,9 +81,7 @@ def add_commands(commands) -> None:
         "extra", nargs="*", type=Path, default=[], metavar="EXTRA", help="further files, such as a figure"
     )
     hand.add_argument("--lab", default="1", metavar="N", help="which lab (default: 1)")
-    hand.add_argument(
-        "--notebooks", type=Path, metavar="DIR", help="where the notebooks lie (default: found from here)"
-    )
+    hand.add_argument("--notebooks", type=Path, metavar="DIR", help="where they lie (default: found from here)")
     hand.add_argument("--out", type=Path, metavar="DIR", help="where the archive goes (default: here)")
     hand.set_defaults(command=lambda o: print(from_here(o.student, labs.named(o.lab), o.extra, o.notebooks, o.out)))
 
@@ -165,7 +158,7 @@ def submit(
         "files": {path: hashlib.sha256(content).hexdigest() for path, content in files.items()},
     }
     files["receipt.json"] = (json.dumps(receipt, ensure_ascii=False, indent=1) + "\n").encode()
-    archive = _zip(files)
+    archive = zipped(files)
     with replacing(target) as temporary:
         temporary.write_bytes(archive)
     verdicts, trouble = visible_points(check.visible(lab.name), cells)
@@ -183,7 +176,7 @@ def _refuse_too_large(files: dict[str, bytes]) -> None:
         )
 
 
-def _zip(files: dict[str, bytes]) -> bytes:
+def zipped(files: dict[str, bytes]) -> bytes:
     """A zip without anything that changes from one time or machine to another."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:

@@ -29,7 +29,16 @@ from labkit.methods.slimming.kinds import KINDS
 from labkit.methods.slimming.tables import overview, results, summary_cells, summary_table
 from labkit.methods.slimming.work import COSTS
 
-__all__ = ["COSTS", "KINDS", "RECALIBRATION_IMAGES", "describe_plan", "families", "figures", "plan_figure", "prune_explorer"]
+__all__ = [
+    "COSTS",
+    "KINDS",
+    "RECALIBRATION_IMAGES",
+    "describe_plan",
+    "families",
+    "figures",
+    "plan_figure",
+    "prune_explorer",
+]
 __all__ += ["fine_tuning_curves", "first_collapse", "lambda_label"]
 __all__ += ["made_from", "overview", "prune_run", "ratio_sweep", "recovery", "results", "save_summary", "summary_cells"]
 __all__ += ["scaling_factors_over_epochs", "scaling_factors_per_layer", "summary_row", "summary_table"]

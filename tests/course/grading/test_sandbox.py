@@ -122,8 +122,10 @@ def test_a_sandbox_that_cannot_start_says_why(tmp_path, refused):
 
 def test_a_container_is_started_without_network_and_with_limits(tmp_path, monkeypatch):
     """A stand-in for docker runs the process itself: the plumbing is real, the walls are not."""
+    for file in sandbox.INSIDE:
+        shutil.copy(file, tmp_path)
     tool = tmp_path / "docker"
-    tool.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/said\nexec {sys.executable} -I {sandbox.INSIDE[0]}\n')
+    tool.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/said\nexec {sys.executable} -I {tmp_path / "isolated.py"}\n')
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     materials = grade.hidden_materials(LAB, "x")

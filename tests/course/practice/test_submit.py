@@ -19,7 +19,7 @@ from labkit.settings import LabError
 
 LAB = labs.named(1)
 STUDENT = "ab1234"
-MADE = datetime.datetime(2024, 5, 6, 7, 8, 9, tzinfo=datetime.timezone.utc)
+MADE = datetime.datetime(2024, 5, 6, 7, 8, 9, tzinfo=datetime.UTC)
 RUNS = ("sparsity-lambda0", "pruning-lambda0.005-50", "summary")
 
 
@@ -415,7 +415,9 @@ def test_a_blank_that_never_ends_is_given_up(desk):
 
 
 def test_what_could_not_be_tried_is_said(desk, monkeypatch):
-    monkeypatch.setattr(submit, "visible_points", lambda materials, cells: (dict.fromkeys(check.visible()), ["it broke."]))
+    monkeypatch.setattr(
+        submit, "visible_points", lambda materials, cells: (dict.fromkeys(check.visible()), ["it broke."])
+    )
     text = str(desk.submit())
     assert "Note: it broke." in text and "Blank 1  could not be tried" in text and "together 0 of 35" in text
 
