@@ -1,7 +1,6 @@
 # make run | test | lab | figures | release | bench | doctor | lint; each sets itself up first.
-# LAB=2 says which lab (run, figures, release), PYTHON=python3.12 which Python sets up.
+# LAB=2 or LAB=all says which lab (run and release: 1 if not said; figures: all), PYTHON=python3.12 which Python sets up.
 PYTHON ?= $(firstword $(wildcard .venv/bin/python) python3)
-LAB ?= 1
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --progress-bar off
 
@@ -24,7 +23,7 @@ NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=900
 .PHONY: run test lab figures release bench doctor lint clean
 
 run: $(READY)
-	$(BIN)/labkit run --lab $(LAB) --profile quick
+	$(BIN)/labkit run --lab $(or $(LAB),1) --profile quick
 
 # The unit tests; the complete notebooks, once, into an empty folder of runs; the student edition on those runs.
 test: export LABKIT_PROFILE := quick
@@ -39,12 +38,12 @@ lab: $(READY)
 	cd notebooks && ../$(BIN)/jupyter lab
 
 figures: $(READY)
-	$(BIN)/labkit figures --lab $(LAB) data/reference
+	$(BIN)/labkit figures --lab $(or $(LAB),all) data/reference
 	$(BIN)/python data/make_reference.py
 
 # make release REPO=OWNER/NAME REF=TAG: the student edition with Colab badges
 release: $(READY)
-	$(BIN)/labkit release --lab $(LAB) --repo "$(REPO)" --ref "$(or $(REF),main)"
+	$(BIN)/labkit release --lab $(or $(LAB),1) --repo "$(REPO)" --ref "$(or $(REF),main)"
 
 bench: $(READY)
 	$(BIN)/python benchmarks/speed.py

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # names and values of malloc.h
+WAITING = "waiting"  # what a generator yields that can do nothing yet, because another process is at it
+POLL = 0.2  # seconds to sleep then
 WARM_UP = 3  # steps before a capture: they choose kernels and allocate
 
 
@@ -124,20 +126,23 @@ def side_by_side(trainings: Iterable[Generator]) -> list:
     another leaves. On a CPU, which a single training fills, one follows the other.
     """
     if not torch.cuda.is_available():
-        return [_finish(training) for training in trainings]
-    waiting = {number: (training, _stream(number)) for number, training in enumerate(trainings)}
-    for _, stream in waiting.values():
+        return [finish(training) for training in trainings]
+    unfinished = {number: (training, _stream(number)) for number, training in enumerate(trainings)}
+    for _, stream in unfinished.values():
         stream.wait_stream(torch.cuda.current_stream())
     results = {}
-    while waiting:
-        for number, (training, stream) in list(waiting.items()):
+    while unfinished:
+        turns = []
+        for number, (training, stream) in list(unfinished.items()):
             try:
                 with torch.cuda.stream(stream):
-                    next(training)
+                    turns.append(next(training))
             except StopIteration as end:
                 results[number] = end.value
                 torch.cuda.current_stream().wait_stream(stream)
-                del waiting[number]
+                del unfinished[number]
+        if turns and all(turn is WAITING for turn in turns):
+            time.sleep(POLL)
     return [results[number] for number in sorted(results)]
 
 
@@ -150,9 +155,11 @@ def seconds_of(trainings: list[Generator], steps: int, device: torch.device) -> 
     return time.perf_counter() - started
 
 
-def _finish(training: Generator):
+def finish(training: Generator):
+    """Run a generator to its end; the value that it returns."""
     while True:
         try:
-            next(training)
+            if next(training) is WAITING:
+                time.sleep(POLL)
         except StopIteration as end:
             return end.value

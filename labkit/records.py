@@ -9,7 +9,6 @@ import os
 import platform
 import re
 import socket
-import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,11 +21,11 @@ from torch import Tensor, nn
 import labkit
 from labkit import models
 from labkit.files import read_metadata, read_tensors, write_tensors, write_text
+from labkit.hardware import WAITING, finish
 from labkit.models import Specification
 from labkit.settings import LabError, Settings
 
 FORMAT = 2
-POLL = 0.2  # seconds between looks at a lock that somebody else holds
 WEIGHTS, GAMMAS, CHECKPOINT = "weights.safetensors", "gammas.safetensors", "checkpoint.safetensors"
 
 
@@ -226,12 +225,7 @@ def run_once(folder: Path, config: dict, work: Callable[[], Record], files: tupl
         return work()
         yield
 
-    turns = in_turns(folder, config, at_once, files)
-    while True:
-        try:
-            next(turns)
-        except StopIteration as end:
-            return end.value
+    return finish(in_turns(folder, config, at_once, files))
 
 
 def in_turns(folder: Path, config: dict, work: Callable[[], Generator], files: tuple[str, ...] = ()) -> Generator:
@@ -279,7 +273,7 @@ def set_aside(folder: Path) -> Path:
     return folder.rename(target)
 
 
-def _acquired(folder: Path) -> Generator[None, None, Callable[[], None]]:
+def _acquired(folder: Path) -> Generator[object, None, Callable[[], None]]:
     """Wait, yielding, until this process alone may work on ``folder``; how to give it back.
 
     The lock is the operating system's (``filelock``), so it ends with its holder. Who holds it stands
@@ -298,8 +292,7 @@ def _acquired(folder: Path) -> Generator[None, None, Callable[[], None]]:
                     f"{folder.name}: waiting for {_read(owner) or 'another process'}, which is making it.", flush=True
                 )
             waited = True
-            yield
-            time.sleep(POLL)
+            yield WAITING
         except (OSError, NotImplementedError) as error:  # as on some network drives
             print(f"{folder.name}: nothing can be locked here ({error}), so run one notebook at a time.", flush=True)
             break

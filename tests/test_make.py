@@ -96,6 +96,6 @@ def test_test_has_three_parts_in_order(clone):
 @pytest.mark.parametrize("given, lab", [((), "1"), (("LAB=2",), "2"), (("LAB=all",), "all")])
 def test_the_lab_is_passed_on(clone, given, lab):
     assert f"labkit run --lab {lab} --profile quick\n" in planned(clone, "run", *given)
-    assert f"labkit figures --lab {lab} data/reference\n" in planned(clone, "figures", *given)
+    assert f"labkit figures --lab {lab if given else 'all'} data/reference\n" in planned(clone, "figures", *given)
     release = planned(clone, "release", "REPO=someone/lab", "REF=v1", *given)
     assert f'labkit release --lab {lab} --repo "someone/lab" --ref "v1"\n' in release

@@ -4,6 +4,7 @@ killed or meet a full disk."""
 import os
 import resource
 import signal
+import time
 
 import torch
 
@@ -109,3 +110,42 @@ def save_on_full_disk(sender, folder, what):
         sender.send(str(error))
     else:
         sender.send("")
+
+
+def many_records(sender, folder, names, seconds=0.05):
+    """``run_once`` on each of ``names``, as soon as told to; what each came from, by the message's first word."""
+    sender.send("ready")
+    while not (folder / "go").exists():
+        time.sleep(0.001)
+    for name in names:
+        made = make_once(folder / name, {"name": name}, folder / "made", seconds)
+        sender.send((name, made.results["by"]))
+
+
+def make_once(folder, config, log, seconds=0.0):
+    """A record whose making takes ``seconds`` and leaves a line in ``log``."""
+
+    def work():
+        with open(log, "a") as file:
+            file.write(f"{folder.name} {os.getpid()}\n")
+        time.sleep(seconds)
+        return records.save(Record("sparsity", config, vgg_of([4]).to_dict(), results={"by": os.getpid()}).with_folder(folder))
+
+    return records.run_once(folder, config, work)
+
+
+def hold(sender, folder):
+    """Make a record and never come to an end."""
+
+    def work():
+        sender.send("working")
+        time.sleep(600)
+
+    records.run_once(folder, {}, work)
+
+
+def set_aside_together(sender, folder, config):
+    sender.send("ready")
+    while not (folder.parent / "go").exists():
+        time.sleep(0.001)
+    sender.send(make_once(folder, config, folder.parent / "made", 0.1).results["by"])

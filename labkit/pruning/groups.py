@@ -92,9 +92,10 @@ def _traced(model: nn.Module) -> dict[str, ChannelGroup]:
     size = models.image_size(model)
     try:
         graph = tp.DependencyGraph().build_dependency(model, torch.zeros(1, 3, size, size), verbose=False)
-    except (ArithmeticError, LookupError, AttributeError, AssertionError, ValueError) as error:
+    except (ArithmeticError, LookupError, AttributeError, AssertionError, ValueError, RuntimeError) as error:
         raise LabError(
-            f"The channels of this {type(model).__name__} cannot be followed ({type(error).__name__}: {error})."
+            f"The channels of this {type(model).__name__} cannot be followed on images of {size} x {size} (its attribute "
+            f"size sets that): {type(error).__name__}, {' '.join(str(error).split())}."
         ) from error
     _refuse_unknown_operations(graph, names)
 
