@@ -26,6 +26,8 @@ class FakeGraph:
 
 
 class FakeStream:
+    cuda_stream = 0
+
     def wait_stream(self, other):
         pass
 
@@ -89,9 +91,12 @@ def cuda(monkeypatch):
         "set_sync_debug_mode": set_sync_debug_mode,
     }.items():
         monkeypatch.setattr(torch.cuda, name, value)
-    hardware._stream.cache_clear()
+    streams = hardware._stream, hardware._recording_stream
+    for cached in streams:
+        cached.cache_clear()
     yield graphs
-    hardware._stream.cache_clear()  # no stand-in may stay for a test on a real GPU
+    for cached in streams:
+        cached.cache_clear()  # no stand-in may stay for a test on a real GPU
 
 
 def waits(gamma, lam):
@@ -100,13 +105,14 @@ def waits(gamma, lam):
 
 
 @pytest.mark.parametrize("penalty", [slimming, waits])
-def test_recorded_training_is_bit_equal_to_one_step_by_step(tmp_path, cuda, monkeypatch, float32, penalty):
+def test_recorded_training_is_bit_equal_to_one_step_by_step(tmp_path, cuda, monkeypatch, capsys, float32, penalty):
     eager = tiny_fit(tmp_path / "eager", epochs=3, lam=1e-2, penalty=penalty)
     assert not cuda
     monkeypatch.setattr(hardware, "_on_gpu", lambda tensor: True)
     recorded = tiny_fit(tmp_path / "recorded", epochs=3, lam=1e-2, penalty=penalty)
     assert len(cuda) == 1 and cuda[0].replays == (0 if penalty is waits else 3 * 6)
     assert bool(cuda[0].operations) == (penalty is not waits)
+    assert ("cannot be recorded and runs slower" in capsys.readouterr().out) == (penalty is waits)
     assert recorded.history == eager.history
     weights, expected = recorded.state(), eager.state()
     assert all(torch.equal(weights[name], expected[name]) for name in expected)
@@ -131,3 +137,26 @@ def test_on_a_cpu_one_training_follows_the_other(monkeypatch):
     turns = []
     results = hardware.side_by_side(counted(turns, number, length) for number, length in enumerate((2, 1)))
     assert turns == [0, 0, 1] and results == ["0 of 2", "1 of 1"]
+
+
+def waiting(turns, number, times):
+    for _ in range(times):
+        turns.append(number)
+        yield hardware.WAITING
+    return number
+
+
+def test_who_waits_on_a_gpu_costs_the_others_no_time(cuda, monkeypatch):
+    turns, slept = [], []
+    monkeypatch.setattr(hardware.time, "sleep", lambda seconds: slept.append((seconds, len(turns))))
+    assert hardware.side_by_side([waiting(turns, 0, 4), counted(turns, 1, 2)]) == [0, "1 of 2"]
+    assert turns == [0, 1, 0, 1, 0, 0]
+    assert [at for _, at in slept] == [5, 6], "slept only when all that are left wait"
+
+
+def test_who_waits_on_a_cpu_sleeps_meanwhile(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    slept, turns = [], []
+    monkeypatch.setattr(hardware.time, "sleep", slept.append)
+    assert hardware.side_by_side([waiting(turns, 0, 3), counted(turns, 1, 2)]) == [0, "1 of 2"]
+    assert slept == [hardware.POLL] * 3 and turns == [0, 0, 0, 1, 1]

@@ -10,7 +10,7 @@ import pytest
 import torch
 from workers import hold, make_once, many_records, set_aside_together, tiny_fit, train, vgg_of
 
-from labkit import records, slimming
+from labkit import hardware, records, slimming
 from labkit.pruning import ChannelPlan
 from labkit.records import Record
 
@@ -96,8 +96,7 @@ def test_who_waits_says_for_whom_and_goes_on_when_the_holder_is_killed(spawn, tm
         yield
 
     turns = records.in_turns(tmp_path / "run", {}, work)
-    next(turns)  # it yields while it waits, so that other trainings go on
-    next(turns)
+    assert next(turns) is next(turns) is hardware.WAITING  # it yields meanwhile, so that other trainings go on
     assert re.fullmatch(rf"run: waiting for process {process.pid} on \S+, which is making it\.\n", capsys.readouterr().out)
     process.kill()
     process.join()
@@ -106,6 +105,18 @@ def test_who_waits_says_for_whom_and_goes_on_when_the_holder_is_killed(spawn, tm
             next(turns)
     assert end.value.value.results == {"by": 0}
     assert f"taken over from process {process.pid}" in capsys.readouterr().out
+
+
+def test_where_nothing_can_be_locked_the_work_goes_on_and_that_is_said(tmp_path, monkeypatch, capsys):
+    def unsupported(*args, **kwargs):
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr("filelock.FileLock.acquire", unsupported)
+    for _ in range(2):
+        made = make_once(tmp_path / "run", {}, tmp_path / "made")
+        assert made.results["by"] == os.getpid()
+        assert "run: nothing can be locked here ([Errno 95] Operation not supported)" in capsys.readouterr().out
+    assert lines(tmp_path / "made") == ["run"]
 
 
 def test_work_that_fails_gives_the_lock_back(tmp_path, capsys):

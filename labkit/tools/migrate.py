@@ -6,7 +6,6 @@ Records of an older format are read as they are; migrating them keeps that readi
 from pathlib import Path
 
 from labkit import records
-from labkit.files import write_text
 from labkit.settings import LabError
 
 
@@ -18,15 +17,12 @@ def add_commands(commands) -> None:
 
 def migrate_all(folder: Path) -> str:
     """Rewrite every older ``record.json`` below ``folder``; a line that says how many there were. All are
-    read before one is written, since what a record says of its parent follows the parent's old content."""
-    found = {path: records.read_json(path) for path in sorted(Path(folder).rglob("record.json"))}
+    read before one is written, since what a record says of its parent follows the parent's old content.
+    Raises ``LabError`` for a record that cannot be read; then none is rewritten."""
+    found = {path: records.load(path.parent) for path in sorted(Path(folder).rglob("record.json"))}
     if not found:
         raise LabError(f"{folder} holds no records.")
-    changed = {
-        path: records.migrated(content, path.parent)
-        for path, content in found.items()
-        if content.get("format") != records.FORMAT
-    }
-    for path, content in changed.items():
-        write_text(path, records.as_text(content))
-    return f"{len(changed)} of {len(found)} records brought to format {records.FORMAT}"
+    older = [record for path, record in found.items() if records.read_json(path)["format"] != records.FORMAT]
+    for record in sorted(older, key=lambda record: "parent_config" not in record.config):  # children first: if
+        records.save(record)  # this is broken off, a child still finds its parent as it knew it
+    return f"{len(older)} of {len(found)} records brought to format {records.FORMAT}"
