@@ -8,6 +8,7 @@ import pytest
 import torch
 from networks import FOREIGN, OWN, foreign, images_for, own, random_plan, shaken
 from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from labkit import models, pruning
 from labkit.training import evaluate, fingerprint
@@ -169,3 +170,31 @@ def _after_blocks(model, x):
     for step in model.steps()[: model.steps().index(model.pool)]:
         x = step(x)
     return x
+
+
+@pytest.mark.parametrize("name", [name for name in FOREIGN if "v3" not in name])  # that one takes long
+def test_a_thin_network_of_somebody_else_is_exported_with_any_number_of_images(name):
+    net = network(name)
+    thin = pruning.thin(net, random_plan(net, 0, fewest=2, share=0.5))
+    exported = torch.export.export(thin, (images_for(net, 3),), dynamic_shapes=({0: torch.export.Dim("images")},))
+    for count in (1, 40):
+        x = images_for(net, count)
+        torch.testing.assert_close(exported.module()(x), thin(x), atol=1e-4, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_convolutions_and_norms_of_somebody_elses_thin_network_fuse():
+    net = network("torchvision resnet18")
+    thin = pruning.thin(net, random_plan(net, 0, fewest=2, share=0.5))
+    expected = {count: thin(images_for(net, count)) for count in (4, 64)}
+    found = models.convolutions(thin)
+    assert len(found) == 20
+    for path, (convolution, norm) in found.items():
+        follower = next(name for name, module in thin.named_modules() if module is norm)
+        thin.set_submodule(path, fuse_conv_bn_eval(convolution, norm))
+        thin.set_submodule(follower, nn.Identity())
+    for count, logits in expected.items():
+        x = images_for(net, count)
+        assert_alike(thin(x), logits)
+        with fast_convolutions(thin):
+            assert_alike(thin(x), logits)
