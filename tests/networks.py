@@ -42,7 +42,9 @@ class Flattened(nn.Module):
 
 
 def dense_net():
-    return torchvision.models.DenseNet(growth_rate=4, block_config=(2, 2), num_init_features=8, bn_size=2, num_classes=10)
+    return torchvision.models.DenseNet(
+        growth_rate=4, block_config=(2, 2), num_init_features=8, bn_size=2, num_classes=10
+    )
 
 
 FOREIGN = {

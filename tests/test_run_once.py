@@ -97,7 +97,9 @@ def test_who_waits_says_for_whom_and_goes_on_when_the_holder_is_killed(spawn, tm
 
     turns = records.in_turns(tmp_path / "run", {}, work)
     assert next(turns) is next(turns) is hardware.WAITING  # it yields meanwhile, so that other trainings go on
-    assert re.fullmatch(rf"run: waiting for process {process.pid} on \S+, which is making it\.\n", capsys.readouterr().out)
+    assert re.fullmatch(
+        rf"run: waiting for process {process.pid} on \S+, which is making it\.\n", capsys.readouterr().out
+    )
     process.kill()
     process.join()
     with pytest.raises(StopIteration) as end:
@@ -190,7 +192,10 @@ def test_a_pruning_is_computed_once(trained, tiny_data, tmp_path, variants, tree
     other = slimming.prune_run(trained, tiny_data, 0.25, tmp_path / "pruning")
     assert variants == [3] and other.config["ratio"] == 0.25
     assert sorted(path.name for path in tmp_path.glob("*.replaced-*")) == ["pruning.replaced-1", "pruning.replaced-2"]
-    assert torch.equal(other.model().classifier.weight, slimming.prune_run(trained, tiny_data, 0.25, tmp_path / "b").model().classifier.weight)
+    assert torch.equal(
+        other.model().classifier.weight,
+        slimming.prune_run(trained, tiny_data, 0.25, tmp_path / "b").model().classifier.weight,
+    )
 
 
 def test_a_sweep_is_computed_once(trained, tiny_data, tmp_path, variants):

@@ -8,7 +8,6 @@ import torch
 from labkit import settings
 
 
-
 def test_unknown_profile_is_refused(refused):
     with refused("'fast'", "choose one of quick, half, full"):
         settings.current({"LABKIT_PROFILE": "fast"})

@@ -129,7 +129,9 @@ def make_once(folder, config, log, seconds=0.0):
         with open(log, "a") as file:
             file.write(f"{folder.name} {os.getpid()}\n")
         time.sleep(seconds)
-        return records.save(Record("sparsity", config, vgg_of([4]).to_dict(), results={"by": os.getpid()}).with_folder(folder))
+        return records.save(
+            Record("sparsity", config, vgg_of([4]).to_dict(), results={"by": os.getpid()}).with_folder(folder)
+        )
 
     return records.run_once(folder, config, work)
 

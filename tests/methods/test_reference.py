@@ -12,7 +12,6 @@ import torch
 from matplotlib.image import imread
 
 from labkit import measure, methods, models, records
-from labkit.files import read_tensors
 from labkit.methods.slimming import tables
 from labkit.models import Specification
 from labkit.pruning import ChannelPlan

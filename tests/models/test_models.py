@@ -104,7 +104,9 @@ def test_costs_of_thin_networks_follow_from_their_specification(name, seed):
 
 def test_full_networks_have_the_sizes_that_are_published():
     """VGG-19 for 10 classes; ResNet-18 with a stem for small images (11.17 M); MobileNetV2 (2.24 M, 10 classes)."""
-    sizes = {name: measure.parameters(models.build(models.named(name))) for name in ("vgg19", "resnet18", "mobilenetv2")}
+    sizes = {
+        name: measure.parameters(models.build(models.named(name))) for name in ("vgg19", "resnet18", "mobilenetv2")
+    }
     assert sizes == {"vgg19": 20_035_018, "resnet18": 11_173_962, "mobilenetv2": 2_236_682}
 
 
@@ -157,7 +159,9 @@ def test_a_thin_network_is_exported_to_onnx(tmp_path):
     pytest.importorskip("onnx", reason="ONNX is not installed: pip install onnx onnxscript")
     pytest.importorskip("onnxscript", reason="ONNX Script is not installed: pip install onnx onnxscript")
     net = thinned("resnet18")
-    program = torch.onnx.export(net, (images_for(net, 3),), dynamo=True, dynamic_shapes=({0: torch.export.Dim("images")},))
+    program = torch.onnx.export(
+        net, (images_for(net, 3),), dynamo=True, dynamic_shapes=({0: torch.export.Dim("images")},)
+    )
     program.save(tmp_path / "thin.onnx")
     assert (tmp_path / "thin.onnx").stat().st_size > 0
 

@@ -94,7 +94,11 @@ def test_layers_are_as_wide_as_the_plan_says_and_rebuild_from_their_specificatio
     net = network(name)
     plan = random_plan(net, seed=7)
     thin = pruning.thin(net, plan)
-    rows = {layer: len(kept) for group, kept in plan.kept.items() for layer in pruning.channel_groups(net)[group].layers("out")}
+    rows = {
+        layer: len(kept)
+        for group, kept in plan.kept.items()
+        for layer in pruning.channel_groups(net)[group].layers("out")
+    }
     modules = dict(thin.named_modules())
     for layer, width in rows.items():
         module = modules[layer]

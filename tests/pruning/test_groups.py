@@ -52,7 +52,9 @@ def test_a_global_plan_is_kept_to_the_channel(name, ratio):
     plan = global_plan(scores, ratio)
     small = thin(net, plan)
     assert list(small.specification.widths) == plan.widths
-    assert sum(small.specification.widths) == sum(net.specification.widths) - round(ratio * sum(map(len, scores.values())))
+    assert sum(small.specification.widths) == sum(net.specification.widths) - round(
+        ratio * sum(map(len, scores.values()))
+    )
 
 
 @pytest.mark.parametrize(
@@ -97,7 +99,9 @@ def test_depthwise_convolutions_follow_the_channels_they_work_on():
         assert module.groups == module.in_channels == module.out_channels == module.weight.shape[0], name
         assert module.weight.shape[1] == 1
     group = channel_groups(net)["blocks.stage2_block1.expand"]
-    assert group.layers("out") == [f"blocks.stage2_block1.{n}" for n in ("expand", "expand_norm", "depthwise", "depthwise_norm")]
+    assert group.layers("out") == [
+        f"blocks.stage2_block1.{n}" for n in ("expand", "expand_norm", "depthwise", "depthwise_norm")
+    ]
     assert group.layers("in") == ["blocks.stage2_block1.project"]
 
 

@@ -55,7 +55,10 @@ def test_a_ratio_between_those_that_were_seen_is_interpolated():
     assert all(time > 0 for time in seconds(lambda keep, together: 0.001, new).values())
     keeps = []
     seconds(lambda keep, together: keeps.append(keep) or 0.0, new)
-    assert estimate.left(LEFT, "shapes", 0.77) in keeps and LEFT["shapes"][0.9] < estimate.left(LEFT, "shapes", 0.77) < LEFT["shapes"][0.7]
+    assert (
+        estimate.left(LEFT, "shapes", 0.77) in keeps
+        and LEFT["shapes"][0.9] < estimate.left(LEFT, "shapes", 0.77) < LEFT["shapes"][0.7]
+    )
 
 
 @pytest.mark.parametrize("data", ["cifar10", "folder:/my/photos", "never-heard-of"])

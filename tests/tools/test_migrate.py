@@ -35,7 +35,8 @@ def format_1(content, old_configs):
         config["parent_config"] = records.digest(old_configs[config["parent"]])
     if "rows" in results:
         results["rows"] = [
-            {k: v for k, v in row.items() if k != "network"} | {"channels": channels(row["network"])} for row in results["rows"]
+            {k: v for k, v in row.items() if k != "network"} | {"channels": channels(row["network"])}
+            for row in results["rows"]
         ]
     kept = {key: value for key, value in content.items() if key != "network"}
     network = {"channels": channels(content["network"]), "classes": content["network"]["classes"]}

@@ -47,7 +47,12 @@ def experiment(tmp_path_factory):
         slim.model(), data, recipe, folder=folder / "fine-tuning-75", kind="fine-tuning", plan=slim.plan
     )
     scratch = training.fit(
-        models.build(slim.specification, 0), data, recipe, folder=folder / "scratch", kind="from-scratch", plan=slim.plan
+        models.build(slim.specification, 0),
+        data,
+        recipe,
+        folder=folder / "scratch",
+        kind="from-scratch",
+        plan=slim.plan,
     )
     rows = [
         slimming.summary_row(stage, 0.0, run.model(), data)
@@ -68,7 +73,9 @@ def test_figures_redraws_everything_from_the_records_alone(experiment, tmp_path)
 
 
 def test_a_folder_of_unfinished_experiments_is_drawn_without_the_page_of_all(experiment, tmp_path, capsys):
-    shutil.copytree(experiment / "sparsity-lambda0.1", tmp_path / "runs" / "quick-shapes-seed9" / "lab1" / "sparsity-lambda0.1")
+    shutil.copytree(
+        experiment / "sparsity-lambda0.1", tmp_path / "runs" / "quick-shapes-seed9" / "lab1" / "sparsity-lambda0.1"
+    )
     assert cli.main(["figures", str(tmp_path / "runs")]) == 0
     assert not (tmp_path / "runs" / "seed-bands.png").exists()
 
@@ -84,9 +91,7 @@ def test_seconds_of_a_cell_are_read_and_taken_out_of_the_notebook():
 
 
 def test_time_is_ranked_and_adds_up():
-    table = run.where_time_went(
-        [("01", "a", 1.0), ("01", "b", 6.0), ("02", "c", 2.0), ("02", "d", 1.0)], shown=2
-    )
+    table = run.where_time_went([("01", "a", 1.0), ("01", "b", 6.0), ("02", "c", 2.0), ("02", "d", 1.0)], shown=2)
     assert [line.split(" | ")[1:] for line in table.splitlines()[2:]] == [
         ["b", "6.0", "60% |"],
         ["c", "2.0", "20% |"],
