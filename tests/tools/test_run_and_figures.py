@@ -40,8 +40,8 @@ def experiment(tmp_path_factory):
     prunings = [
         slimming.prune_run(runs[k], data, r, folder / f"pruning-{k}-{100 * r:.0f}") for k in (1, 2) for r in (0.5, 0.75)
     ]
-    for run in runs[1:]:
-        slimming.sweep_ratio(run, data, (0.25, 0.5), folder / f"sweep-{run.name}")
+    for sparse in runs[1:]:
+        slimming.sweep_ratio(sparse, data, (0.25, 0.5), folder / f"sweep-{sparse.name}")
     slim = prunings[-1]
     tuned = training.fit(
         slim.model(), data, recipe, folder=folder / "fine-tuning-75", kind="fine-tuning", plan=slim.plan
