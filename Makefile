@@ -4,16 +4,16 @@ PYTHON ?= $(firstword $(wildcard .venv/bin/python) python3)
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --progress-bar off
 
-# Two stamps: what the lab needs, and what grading and testing add.
-READY := .venv/ready
-TESTABLE := .venv/testable
-
 # The version of $(PYTHON), empty if there is none; and the same if the lab does not run on it.
 VERSION := -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2> /dev/null
 FOUND = $(shell $(PYTHON) $(VERSION))
 TOO_OLD = $(filter 2.% 3.0.% 3.1.% 3.2.% 3.3.% 3.4.% 3.5.% 3.6.% 3.7.% 3.8.% 3.9.% 3.10.%,$(FOUND))
 UNFIT = $(if $(FOUND),$(if $(TOO_OLD),$(PYTHON) is Python $(FOUND)),there is no $(PYTHON))
 REFUSAL = $(UNFIT), and the lab needs 3.11, 3.12 or 3.13: name one, as in PYTHON=python3.12 make $(or $(MAKECMDGOALS),run)
+
+# Two stamps for each Python: what the lab needs, and what grading and testing add.
+READY := .venv/ready-$(FOUND)
+TESTABLE := .venv/testable-$(FOUND)
 
 # A unit test uses one thread: a worker a core, up to four, since each worker imports torch (0.5 GB).
 UNIT := -n logical --maxprocesses 4 --dist worksteal

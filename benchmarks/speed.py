@@ -142,8 +142,12 @@ def images_per_second(loop: str, width: float, count: int, device: torch.device)
             loops = [plain_loop.steps(vgg19(width), images, RECIPE, LAMBDA, device)]
         else:
             loops = [labkit_steps(vgg19(width), images, device, Path(folder, str(n))) for n in range(together)]
-        hardware.seconds_of(loops, WARM_UP, device)
-        return together * count * RECIPE.batch / hardware.seconds_of(loops, count, device)
+        try:
+            hardware.seconds_of(loops, WARM_UP, device)
+            return together * count * RECIPE.batch / hardware.seconds_of(loops, count, device)
+        finally:
+            for steps in loops:
+                steps.close()
 
 
 def training_pair(width: float, device: torch.device) -> dict[str, float]:

@@ -123,10 +123,18 @@ def side_by_side(trainings: Iterable[Generator]) -> list:
     """Run generators to their end; the values they return, in order.
 
     On a GPU they take turns, each on a stream of its own, so that one training fills the gaps that
-    another leaves. On a CPU, which a single training fills, one follows the other.
+    another leaves. On a CPU, which a single training fills, one follows the other. Where one ends in an
+    error or is interrupted, all are closed, so that they give back what they hold.
     """
-    if not torch.cuda.is_available():
-        return [finish(training) for training in trainings]
+    trainings = list(trainings)
+    try:
+        return _in_turns(trainings) if torch.cuda.is_available() else [finish(training) for training in trainings]
+    finally:
+        for training in trainings:
+            training.close()
+
+
+def _in_turns(trainings: list[Generator]) -> list:
     unfinished = {number: (training, _stream(number)) for number, training in enumerate(trainings)}
     for _, stream in unfinished.values():
         stream.wait_stream(torch.cuda.current_stream())
@@ -149,10 +157,15 @@ def side_by_side(trainings: Iterable[Generator]) -> list:
 def seconds_of(trainings: list[Generator], steps: int, device: torch.device) -> float:
     """Seconds that the next ``steps`` of every training take, side by side; the trainings can go on afterwards."""
     started = time.perf_counter()
-    side_by_side(islice(training, steps) for training in trainings)
+    side_by_side([_some(training, steps) for training in trainings])
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter() - started
+
+
+def _some(training: Generator, steps: int) -> Generator:
+    """The next ``steps`` of a training, which stays open."""
+    yield from islice(training, steps)
 
 
 def finish(training: Generator):

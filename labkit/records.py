@@ -10,6 +10,7 @@ import platform
 import re
 import socket
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -91,6 +92,11 @@ def digest(config: dict) -> str:
     return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
 
 
+def identity(run: Record) -> str:
+    """Tells one training from another of the same configuration: what is made from a run keeps it."""
+    return digest({"config": run.config, "history": run.history})
+
+
 def versions() -> dict:
     import numpy
 
@@ -167,7 +173,7 @@ def _from_format_1(content: dict, folder: Path) -> dict:
         parent = folder.parent / config["parent"]
         known = config.get("parent_config")
         if (parent / "record.json").exists() and known == digest(read_json(parent / "record.json")["config"]):
-            config["parent_config"] = digest(load(parent).config)
+            config["parent_config"] = identity(load(parent))
     if content["kind"] == "sweep":
         config["ratios"] = results["ratios"]
     if "rows" in results:
@@ -279,11 +285,11 @@ def _acquired(folder: Path) -> Generator[object, None, Callable[[], None]]:
     The lock is the operating system's (``filelock``), so it ends with its holder. Who holds it stands
     in a file beside it: left behind, it tells that its writer was killed.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
     owner, me = folder.with_name(f".{folder.name}.owner"), f"process {os.getpid()} on {socket.gethostname()}"
     lock, waited = FileLock(folder.with_name(f".{folder.name}.lock")), False
     while True:
         try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
             lock.acquire(blocking=False)
             break
         except Timeout:
@@ -296,9 +302,10 @@ def _acquired(folder: Path) -> Generator[object, None, Callable[[], None]]:
         except (OSError, NotImplementedError) as error:  # as on some network drives
             print(f"{folder.name}: nothing can be locked here ({error}), so run one notebook at a time.", flush=True)
             break
-    if killed := _read(owner):
+    if lock.is_locked and (killed := _read(owner)):
         print(f"{folder.name}: taken over from {killed}, which ended before it was done.", flush=True)
-    write_text(owner, me)
+    with suppress(OSError):  # who holds the lock is worth knowing, not worth failing
+        owner.write_text(me, encoding="utf-8")
 
     def give_back() -> None:
         owner.unlink(missing_ok=True)

@@ -15,7 +15,6 @@ import nbformat
 
 from labkit.course import labs, release
 
-LAB = labs.named(1)
 SMALLER = {
     "settings.py": {
         "train=Recipe(epochs=8, batch=50": "train=Recipe(epochs=1, batch=50",
@@ -40,9 +39,10 @@ def filled(notebook, complete):
 
 
 def fill(folder: Path) -> None:
-    for name, complete in release.complete_notebooks(LAB).items():
-        path = folder / "notebooks" / f"{name}.ipynb"
-        nbformat.write(filled(nbformat.read(path, as_version=4), complete), path)
+    for lab in labs.LABS:
+        for name, complete in release.complete_notebooks(lab).items():
+            path = folder / "notebooks" / f"{name}.ipynb"
+            nbformat.write(filled(nbformat.read(path, as_version=4), complete), path)
 
 
 def smaller(folder: Path) -> None:
@@ -56,29 +56,35 @@ def smaller(folder: Path) -> None:
         path.write_text(text, encoding="utf-8")
 
 
-def execution(folder: Path, runs: Path) -> subprocess.Popen:
+def execution(folder: Path, runs: Path, log: Path) -> subprocess.Popen:
     """pytest at work on all notebooks of the edition in ``folder``, with its own labkit, on one thread."""
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "--nbval-lax", "--nbval-current-env"]
     environment = os.environ | {"PYTHONPATH": str(folder), "LABKIT_PROFILE": "quick", "LABKIT_RUNS": str(runs)}
     environment |= {"OMP_NUM_THREADS": "1"}
     command += ["--nbval-cell-timeout=900", "notebooks"]
-    return subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    return subprocess.Popen(command, cwd=folder, env=environment, stdout=log.open("wb"), stderr=subprocess.STDOUT)
 
 
 def main(runs: Path) -> int:
     with tempfile.TemporaryDirectory() as scratch:
         empty, full = Path(scratch, "empty"), Path(scratch, "filled")
         for folder in (empty, full):
-            release.release(folder, (LAB,), "someone/pruning-lab", "v1")
+            release.release(folder, labs.LABS, "someone/pruning-lab", "v1")
         smaller(empty)
         fill(full)
         at_work = {  # one core each
-            "every blank empty": execution(empty, Path(scratch, "runs")),
-            "every blank filled": execution(full, runs),
+            folder: execution(folder, its_runs, folder.with_suffix(".log"))
+            for folder, its_runs in ((empty, Path(scratch, "runs")), (full, runs))
         }
-        for name, process in at_work.items():
-            print(f"student edition, {name}", process.communicate()[0].decode(), sep="\n", flush=True)
-        return max(process.returncode for process in at_work.values())
+        for folder, process in at_work.items():
+            process.wait()
+            print(
+                f"student edition, every blank {folder.name}",
+                folder.with_suffix(".log").read_text(),
+                sep="\n",
+                flush=True,
+            )
+        return int(any(process.returncode for process in at_work.values()))
 
 
 if __name__ == "__main__":

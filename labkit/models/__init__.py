@@ -72,6 +72,8 @@ def _initialise(network: nn.Module, generator: torch.Generator | None) -> None:
                 bound = 1 / math.sqrt(module.in_features)
                 for parameter in (module.weight, module.bias):
                     parameter.uniform_(-bound, bound, generator=generator)
+        elif any(True for _ in module.parameters(recurse=False)):
+            raise LabError(f"How a {type(module).__name__} begins is not said: say it in models._initialise.")
 
 
 def image_size(network: nn.Module) -> int:

@@ -52,7 +52,7 @@ class Specification:
     def check(self, families: dict) -> None:
         """Raises ``LabError`` for a family that is not among ``families`` or a wrong number of widths."""
         self.checked()
-        if self.family not in families:
+        if not isinstance(self.family, str) or self.family not in families:
             raise LabError(f"There is no family {self.family!r}: choose one of {', '.join(families)}.")
         expected = families[self.family].groups(self.blocks)
         if len(self.widths) != expected:

@@ -63,7 +63,7 @@ def channel_groups(model: nn.Module) -> dict[str, ChannelGroup]:
     Raises ``LabError`` with the name of what the dependency graph does not know how to couple.
     """
     specification = getattr(model, "specification", None)
-    return _of_specification(specification) if specification else _traced(model)
+    return dict(_of_specification(specification)) if specification else _traced(model)
 
 
 @lru_cache(maxsize=64)  # the graph costs more than the surgery

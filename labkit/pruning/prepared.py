@@ -19,6 +19,7 @@ class Prepared:
     nothing is copied. ``model`` itself is never changed."""
 
     def __init__(self, model: nn.Module, device: torch.device | str = "cpu"):
+        # No gradients: autocast would keep the cast weights of before, and a mask would not be seen.
         self.model = copy.deepcopy(model).to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
 
     @contextmanager

@@ -18,6 +18,9 @@ def planned_groups(model: nn.Module, plan: ChannelPlan) -> dict[str, ChannelGrou
     groups = channel_groups(model)
     if {name: group.width for name, group in groups.items()} != plan.total:
         raise LabError("The plan was made for a network of other layers or widths: make it from this network's scores.")
+    for name, kept in plan.kept.items():
+        if list(kept) != sorted(set(kept) & set(range(plan.total[name]))):
+            raise LabError(f"The plan's channels of {name} are not ascending numbers below {plan.total[name]}.")
     return groups
 
 
@@ -129,10 +132,16 @@ def _refuse_if_another(cut: nn.Module, silent: nn.Module) -> None:
     size = models.image_size(cut)
     x = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
     expected = silent(x)
-    if not torch.allclose(cut(x), expected, atol=1e-4 * float(expected.abs().max()) + 1e-6):
+    try:
+        same = torch.allclose(cut(x), expected, atol=1e-4 * float(expected.abs().max()) + 1e-6)
+    except RuntimeError as error:  # sizes that do not fit
+        same, why = False, f"({str(error).splitlines()[0]})"
+    else:
+        why = "(a sigmoid, an added constant)"
+    if not same:
         raise LabError(
-            "The thin network does not compute what the masked one does: some operation turns a silent channel "
-            "into something else (a sigmoid, an added constant), so this network cannot be pruned by channel groups."
+            "The thin network does not compute what the masked one does: some operation treats a silent channel in a "
+            f"way of its own {why}, so this network cannot be pruned by channel groups."
         )
 
 

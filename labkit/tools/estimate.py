@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from labkit import hardware, methods, models, training
+from labkit import hardware, methods, models
 from labkit.data import Dataset, Images
 from labkit.settings import LabError, Profile, Settings
+from labkit.training import steps
 
 START_UP = 6.0  # seconds to start a kernel, import torch and load the data
 EPOCH = 0.2  # seconds at an epoch's end: the record so far, the live curve
@@ -79,14 +80,18 @@ def seconds_per_image(profile: Profile, device: torch.device, keep: float, toget
     data = Dataset("timing", tuple("0123456789"), images, images[:1], images[:1]).to(device)
     with tempfile.TemporaryDirectory() as folder:
         trainings = [
-            training.steps(network, data, profile.train, folder=Path(folder, str(number)), kind="timing")
+            steps(network, data, profile.train, folder=Path(folder, str(number)), kind="timing")
             for number in range(together)
         ]
 
-        hardware.seconds_of(trainings, WARM_UP, device)
-        rounds = []
-        while len(rounds) < ROUNDS and sum(rounds) < ENOUGH:
-            rounds.append(hardware.seconds_of(trainings, TIMED, device))
+        try:
+            hardware.seconds_of(trainings, WARM_UP, device)
+            rounds = []
+            while len(rounds) < ROUNDS and sum(rounds) < ENOUGH:
+                rounds.append(hardware.seconds_of(trainings, TIMED, device))
+        finally:
+            for training in trainings:  # what holds a file open keeps Windows from removing the folder
+                training.close()
     return statistics.median(rounds) / (TIMED * together * profile.train.batch)
 
 

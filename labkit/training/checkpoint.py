@@ -33,5 +33,5 @@ def restore(path: Path, model: nn.Module, optimizer, scaler) -> tuple[list[dict]
     for name, momentum in momenta(model, optimizer).items():
         momentum.copy_(named["momentum"][name])
     scaler.load_state_dict(json.loads(metadata["scaler"]))
-    snapshots = {int(epoch): row for epoch, row in named["gammas"].items()}
+    snapshots = {int(epoch): row.clone() for epoch, row in named["gammas"].items()}  # the file must not stay mapped
     return json.loads(metadata["history"]), json.loads(metadata["seconds"]), snapshots

@@ -140,7 +140,8 @@ class _Training:
         return record
 
     def epoch(self, number: int) -> Generator[None, None, None]:
-        """One epoch, a step at a time; its seconds are those of its own turns."""
+        """One epoch, a step at a time. Its seconds are those of its own turns; on a GPU, where a turn only hands
+        work over, those of trainings side by side are theirs together, and the split is arbitrary."""
         images, per_epoch = len(self.data.train), steps_per_epoch(len(self.data.train), self.recipe.batch)
         spent, started = 0.0, time.perf_counter()
         self.model.train()

@@ -1,4 +1,4 @@
-"""The notebooks as documents: executed in order, small, complete, and worth 100 points."""
+"""The notebooks as documents: executed in order, small, complete, and worth what the table of labs says."""
 
 import re
 from pathlib import Path
@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from workers import vgg
 
 from labkit import models, pruning
+from labkit.course import blanks, labs
 from labkit.settings import REPOSITORY
 
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
@@ -57,18 +58,34 @@ def test_the_guard_finds_what_it_looks_for():
     assert first_compared(lambda _, notebook: notebook.metadata.update(widgets={}))
 
 
-def test_seven_blanks_and_the_manual_cells_are_worth_100_points():
-    cells = [cell for path in NOTEBOOKS for cell in nbformat.read(path, 4).cells]
+@pytest.mark.parametrize("lab", labs.LABS, ids=lambda lab: lab.name)
+def test_blanks_and_manual_cells_are_worth_what_the_table_says(lab):
+    cells = [
+        cell for name in lab.notebooks for cell in nbformat.read(REPOSITORY / "notebooks" / f"{name}.ipynb", 4).cells
+    ]
     graded = {c.metadata.nbgrader.grade_id: c for c in cells if c.metadata.get("nbgrader", {}).get("grade")}
-    blanks = {c.metadata.nbgrader.grade_id: c for c in cells if c.id.startswith("blank-")}
+    found = {c.metadata.nbgrader.grade_id: c for c in cells if c.id.startswith("blank-")}
     points = {name: cell.metadata.nbgrader.points for name, cell in graded.items()}
-    assert len(blanks) == 7
-    assert {name.replace("blank-", "check-"): 5 for name in blanks}.items() <= points.items()
-    assert sum(points.values()) == 100
-    assert sum(p for name, p in points.items() if name.startswith("manual-report")) == 40
-    for name, cell in (blanks | {n: c for n, c in graded.items() if n.startswith("manual-")}).items():
+    declared = {f"blank-{name}": blank.points for name, blank in blanks.of(lab).items()}
+    assert set(found) == set(declared)
+    assert {name.replace("blank-", "check-"): worth for name, worth in declared.items()}.items() <= points.items()
+    assert sum(points.values()) == lab.points
+    for name, cell in (found | {n: c for n, c in graded.items() if n.startswith("manual-")}).items():
         assert len(re.findall("### BEGIN SOLUTION|### END SOLUTION", cell.source)) >= 2, name
         assert cell.metadata.nbgrader.solution, name
+
+
+def test_lab_1_is_graded_as_it_always_was():
+    (lab,) = labs.chosen(1)
+    worth = [blank.points for blank in blanks.of(lab).values()]
+    assert worth == [5] * 7 and lab.points == 100
+    cells = nbformat.read(REPOSITORY / "notebooks" / "05_report.ipynb", 4).cells
+    assert sum(cell.metadata.nbgrader.points for cell in cells if cell.id.startswith("manual-report")) == 40
+
+
+def test_no_two_labs_share_a_blank_or_a_notebook():
+    for names in ([n for lab in labs.LABS for n in blanks.of(lab)], [n for lab in labs.LABS for n in lab.notebooks]):
+        assert len(names) == len(set(names))
 
 
 def test_each_check_stands_directly_below_its_blank():
@@ -123,7 +140,7 @@ def test_surgery_by_hand_and_by_dependency_graph_agree_bit_for_bit(channels, poo
 
 
 def test_notebooks_open_and_close_as_they_should():
-    assert [path.stem[:2] for path in NOTEBOOKS] == ["01", "02", "03", "04", "05"]
+    assert [path.stem for path in NOTEBOOKS] == sorted(name for lab in labs.LABS for name in lab.notebooks)
     for path in NOTEBOOKS:
         cells = nbformat.read(path, 4).cells
         assert cells[0].cell_type == "markdown" and cells[0].source.startswith("# ")

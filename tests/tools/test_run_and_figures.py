@@ -9,7 +9,8 @@ from workers import vgg
 from labkit import cli, models, records, settings, slimming, training
 from labkit.methods import slimming_tasks
 from labkit.settings import Recipe
-from labkit.tools import estimate, figures, run
+from labkit.tools import estimate, figures
+from labkit.tools import run as run_tools
 
 
 @pytest.fixture(scope="module")
@@ -86,12 +87,12 @@ def test_seconds_of_a_cell_are_read_and_taken_out_of_the_notebook():
         nbformat.v4.new_markdown_cell("text"),
         nbformat.v4.new_code_cell("train()\nprint()", metadata={"execution": times}),
     ]
-    assert run._cell_seconds(nbformat.v4.new_notebook(cells=cells)) == {"[1] train()": 2.5}
+    assert run_tools._cell_seconds(nbformat.v4.new_notebook(cells=cells)) == {"[1] train()": 2.5}
     assert "execution" not in cells[1].metadata
 
 
 def test_time_is_ranked_and_adds_up():
-    table = run.where_time_went([("01", "a", 1.0), ("01", "b", 6.0), ("02", "c", 2.0), ("02", "d", 1.0)], shown=2)
+    table = run_tools.where_time_went([("01", "a", 1.0), ("01", "b", 6.0), ("02", "c", 2.0), ("02", "d", 1.0)], shown=2)
     assert [line.split(" | ")[1:] for line in table.splitlines()[2:]] == [
         ["b", "6.0", "60% |"],
         ["c", "2.0", "20% |"],

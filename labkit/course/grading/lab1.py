@@ -78,11 +78,11 @@ def shrink(case: Case, runs: list[Record]) -> Iterator[str]:
 def comes_from_a_run(case: Case, run: Record) -> Iterator[str]:
     config, parent = run.config, case.parent(run, "sparsity")
     if parent is None:
-        shipped = config["parent_config"] in {records.digest(other.config) for other in case.reference}
+        shipped = config["parent_config"] in {records.identity(other) for other in case.reference}
         origin = "is the course's reference run" if shipped else "is not among the records"
         yield f"it was made from {shown(config['parent'])}, which {origin}."
         return
-    if config["parent_config"] != records.digest(parent.config):
+    if config["parent_config"] != records.identity(parent):
         yield f"it was made from another training of {parent.name}."
     of_parent = (parent.network, parent.config["lambda"], parent.results["shrinkage_budget"])
     if (config["parent_network"], config["lambda"], run.results["shrinkage_budget"]) != of_parent:

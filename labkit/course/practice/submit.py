@@ -189,7 +189,7 @@ def zipped(files: dict[str, bytes]) -> bytes:
 
 def _outdated(kept: list[records.Record]) -> list[str]:
     """A line for each record that was made from another run than the one of that name that is handed in."""
-    configs = {record.name: records.digest(record.config) for record in kept}
+    configs = {record.name: records.identity(record) for record in kept}
     return [
         f"{record.name} was made from another run than {parent} as it is now: run its notebook again."
         for record in kept

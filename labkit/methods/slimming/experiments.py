@@ -90,7 +90,7 @@ def _config(run: Record, data: Dataset) -> dict:
     """What ties an experiment to the run that it was made from."""
     return {
         "parent": run.name,
-        "parent_config": records.digest(run.config),
+        "parent_config": records.identity(run),
         "parent_network": run.network,
         "lambda": run.config["lambda"],
         "seed": run.config["seed"],
@@ -101,7 +101,7 @@ def _config(run: Record, data: Dataset) -> dict:
 def made_from(pruned: Record, run: Record) -> Record:
     """``pruned``; raises ``LabError`` if ``run``, which stands beside it, was trained again since. The oldest
     shipped runs do not say what they were made from."""
-    known = pruned.config.get("parent_config", records.digest(run.config))
+    known = pruned.config.get("parent_config", records.identity(run))
     if pruned.folder.parent == run.folder.parent and known != records.digest(run.config):
         raise LabError(f"{pruned.name} was made from another training of {run.name}: run notebook 03 again.")
     return pruned
