@@ -102,7 +102,7 @@ def made_from(pruned: Record, run: Record) -> Record:
     """``pruned``; raises ``LabError`` if ``run``, which stands beside it, was trained again since. The oldest
     shipped runs do not say what they were made from."""
     known = pruned.config.get("parent_config", records.identity(run))
-    if pruned.folder.parent == run.folder.parent and known != records.digest(run.config):
+    if pruned.folder.parent == run.folder.parent and known != records.identity(run):
         raise LabError(f"{pruned.name} was made from another training of {run.name}: run notebook 03 again.")
     return pruned
 
