@@ -1,5 +1,6 @@
 """A run is made at most once: by whoever comes first, waited for by the others, taken over from the killed."""
 
+import copy
 import json
 import os
 import re
@@ -211,7 +212,11 @@ def test_a_pruning_of_another_training_is_refused_where_it_lies_beside_it(traine
     run = tiny_fit(tmp_path / "sparsity", 2)
     pruned = slimming.prune_run(run, tiny_data, 0.5, tmp_path / "pruning")
     assert slimming.made_from(pruned, run) is pruned
+    same = copy.deepcopy(run)
+    same.history[-1]["loss"] += 1e-6  # of the same configuration, on another machine
     other = tiny_fit(tmp_path / "sparsity", 2, lam=1e-2)
+    with refused("pruning was made from another training of sparsity"):
+        slimming.made_from(pruned, same)
     with refused("pruning was made from another training of sparsity", "run notebook 03 again"):
         slimming.made_from(pruned, other)
     del pruned.config["parent_config"]  # the oldest shipped runs do not say it
