@@ -1,13 +1,14 @@
 """What right and wrong answers do, as plain data: by executing the complete notebooks' solutions and
 the declared mistakes on inputs drawn from a seed.
 
-``python -m labkit.course.answers`` writes the data for the visible seed, one file a lab, which travel with the
-student edition. Not in the student edition: this module, which reads the answers.
+``python -m labkit.course.answers [N]`` writes the data of lab N, or of all, for the visible seed: one file a lab,
+which travel with the student edition. (Another Python rounds the last digit of a sum in another way.) Not in the student edition: this module, which reads the answers.
 """
 
 import json
 import random
 import re
+import sys
 from dataclasses import asdict
 from functools import cache
 
@@ -16,7 +17,7 @@ import nbformat
 from labkit import settings
 from labkit.course import blanks
 from labkit.course.blanks import Blank
-from labkit.course.labs import LABS, Lab
+from labkit.course.labs import Lab, chosen
 from labkit.course.practice import check, probe
 from labkit.course.practice.judge import judge
 
@@ -89,5 +90,5 @@ def visible_text(lab: Lab) -> str:
 
 
 if __name__ == "__main__":
-    for lab in LABS:
+    for lab in chosen(sys.argv[1] if sys.argv[1:] else "all"):
         (check.VISIBLE / f"{lab.name}.json").write_text(visible_text(lab), encoding="utf-8")

@@ -79,6 +79,11 @@ def notebook():
     return nbformat.v4.new_notebook(cells=cells)
 
 
+WRITES_EXAMPLES = """import runpy, sys
+sys.argv[1:] = ["9"]
+runpy.run_module("labkit.course.answers", run_name="__main__")"""
+
+
 class Copy:
     """The repository's needed files in another folder, and how to work there."""
 
@@ -118,7 +123,7 @@ def copy(tmp_path_factory):
     (table.parent / "blanks/lab9.py").write_text(BLANKS, encoding="utf-8")
     nbformat.write(notebook(), copy.folder / f"notebooks/{NOTEBOOK}.ipynb")
     commands = [["release", "--lab", str(n), "--out", str(copy.folder / f"edition{n}")] for n in (9, 1, "all")]
-    copy.labkit(*commands, first="import runpy\nrunpy.run_module('labkit.course.answers', run_name='__main__')")
+    copy.labkit(*commands, first=WRITES_EXAMPLES)
     return copy
 
 
