@@ -287,9 +287,12 @@ def _acquired(folder: Path) -> Generator[object, None, Callable[[], None]]:
     """
     owner, me = folder.with_name(f".{folder.name}.owner"), f"process {os.getpid()} on {socket.gethostname()}"
     lock, waited = FileLock(folder.with_name(f".{folder.name}.lock")), False
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LabError(f"{folder.parent} cannot be made ({error}): choose another place with LABKIT_RUNS.") from error
     while True:
         try:
-            folder.parent.mkdir(parents=True, exist_ok=True)
             lock.acquire(blocking=False)
             break
         except Timeout:
