@@ -1,4 +1,4 @@
-"""``labkit COMMAND``. Each group of commands is declared by its module; the student edition ships the first three."""
+"""``labkit COMMAND``. Each group of commands is declared by its module; the student edition ships the first four."""
 
 import argparse
 import importlib
@@ -10,6 +10,7 @@ from labkit.settings import LabError
 GROUPS = (
     "labkit.tools.doctor",
     "labkit.tools.migrate",
+    "labkit.tools.sweep",
     "labkit.course.practice.submit",
     "labkit.course.produce",
     "labkit.course.staff",

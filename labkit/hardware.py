@@ -1,20 +1,28 @@
-"""What the device at hand allows: its precision, its memory, and ways to keep it busy."""
+"""What the device at hand allows: its precision, its cores, its memory, and ways to keep it busy."""
 
 import ctypes
+import os
 import time
 import warnings
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
 from functools import cache
 from itertools import islice
+from pathlib import Path
 
+import psutil
 import torch
 from torch import Tensor
+
+from labkit import settings
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # names and values of malloc.h
 WAITING = "waiting"  # what a generator yields that can do nothing yet, because another process is at it
 POLL = 0.2  # seconds to sleep then
+NOISE = 0.3  # of a core: what a machine at rest may use
 WARM_UP = 3  # steps before a capture: they choose kernels and allocate
+TORCH_THREADS = torch.get_num_threads()  # before anybody changed it
 
 
 def fast_dtype(device: torch.device) -> torch.dtype:
@@ -28,6 +36,103 @@ def fast_dtype(device: torch.device) -> torch.dtype:
 def mixed_precision(device: torch.device):
     dtype = fast_dtype(device)
     return nullcontext() if dtype == torch.float32 else torch.autocast(device.type, dtype)
+
+
+@dataclass(frozen=True)
+class Cores:
+    """How many threads can compute at once, and what sets that limit. ``quota`` is what the process may use
+    of them, in cores, where a control group limits it."""
+
+    count: int
+    reason: str
+    quota: float | None = None
+
+    def __str__(self) -> str:
+        if self.quota is None or self.quota >= self.count:
+            return f"{self.count}: {self.reason}"
+        return f"{self.count}: {self.reason}, so everything takes {self.count / self.quota:.1f} times as long"
+
+
+def cores(environment=os.environ, root: Path = Path("/")) -> Cores:
+    """The threads that a training may use: ``LABKIT_THREADS``, else the least of what torch would take (the
+    host's physical cores), the processor affinity and the control group's quota. ``root`` is where ``proc``
+    and ``sys`` are. Raises ``LabError`` for a ``LABKIT_THREADS`` that is no number."""
+    quota = _quota(root)
+    if asked := settings.threads_asked(environment):
+        return Cores(asked, "set by LABKIT_THREADS", quota)
+    limits = {}
+    if quota is not None:  # rounded down: a thread more would be stopped for part of the time, and all wait for it
+        limits[f"the container or control group grants {quota:g} cores"] = max(1, int(quota))
+    if processors() < os.cpu_count():
+        limits[f"the process is bound to {processors()} of {os.cpu_count()} processors"] = processors()
+    limits["what torch takes on this processor"] = TORCH_THREADS
+    reason = min(limits, key=limits.get)
+    return Cores(limits[reason], reason, quota)
+
+
+def _quota(root: Path) -> float | None:
+    """Cores that the control groups (v1 and v2) of this process and those above it grant, or None."""
+    granted = []
+    for line in _lines(root / "proc/self/cgroup"):
+        _, controllers, path = line.split(":", 2)
+        names = [name for name in (controllers, "cpu") if "cpu" in controllers.split(",")] or ["", "unified"]
+        inside = Path(path.lstrip("/"))  # in a container often a path of the host's: what is above it is read
+        for folder in (root / "sys/fs/cgroup" / name / part for name in names for part in (inside, *inside.parents)):
+            limit = [word for line in _lines(folder / "cpu.max") for word in line.split()]
+            limit = limit or _lines(folder / "cpu.cfs_quota_us") + _lines(folder / "cpu.cfs_period_us")
+            with suppress(ValueError):  # "max", or a file that is not there
+                share, period = map(float, limit)
+                granted += [share / period] * (share > 0 < period)
+    return min(granted, default=None)
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").split("\n")[:-1]
+    except (OSError, UnicodeDecodeError):
+        return []
+
+
+class Load:
+    """What other programs take of this machine's processors from the moment that it is made."""
+
+    def __init__(self):
+        self.began = self._now()
+
+    @staticmethod
+    def _now() -> tuple[float, float, float]:
+        bound = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count())
+        used = [t for number, t in enumerate(psutil.cpu_times(percpu=True)) if number in bound]
+        idle = sum(getattr(t, field, 0.0) for t in used for field in ("idle", "iowait"))
+        return time.perf_counter(), len(used) * time.perf_counter() - idle, time.process_time()
+
+    def others(self) -> float:
+        """Cores that other programs used since."""
+        passed, busy, mine = (now - before for now, before in zip(self._now(), self.began))
+        return max(0.0, (busy - mine) / passed) if passed > 0 else 0.0
+
+    def is_busy(self) -> bool:
+        """Whether they leave fewer cores than ``cores`` grants."""
+        return self.others() > NOISE and processors() - self.others() < cores().count - NOISE
+
+    def said(self) -> str:
+        return f"Other programs use {self.others():.1f} of {processors()} processors: without them it is faster."
+
+
+def processors() -> int:
+    """Processors that this process is bound to."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+@contextmanager
+def threads(count: int):
+    """Compute with ``count`` threads inside."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def keep_freed_memory() -> None:
@@ -171,3 +276,6 @@ def finish(training: Generator):
                 time.sleep(POLL)
         except StopIteration as end:
             return end.value
+
+
+torch.set_num_threads(cores().count)  # torch counts the host's cores, not the quota

@@ -3,13 +3,13 @@
 import copy
 import statistics
 import time
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from labkit.hardware import threads as pinned
 from labkit.models import image_size
 
 CPU = torch.device("cpu")
@@ -63,7 +63,7 @@ def latency(model: nn.Module, batch: int = 1, runs: int = 30, threads: int = 1, 
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(batch, 3, size, size, generator=generator).to(device, memory_format=torch.channels_last)
     milliseconds = []
-    with _pinned(threads):
+    with pinned(threads):
         for run in range(-max(3, runs // 5), runs):
             started = time.perf_counter()
             model(x)
@@ -80,16 +80,6 @@ def flush_subnormals(tensor: Tensor) -> int:
     subnormal = (tensor != 0) & (tensor.abs() < torch.finfo(tensor.dtype).tiny)
     tensor[subnormal] = 0
     return int(subnormal.sum())
-
-
-@contextmanager
-def _pinned(threads: int):
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def costs(model: nn.Module) -> dict:

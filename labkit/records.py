@@ -12,10 +12,10 @@ import socket
 from collections.abc import Callable, Generator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 
 import torch
-import torchvision
 from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
@@ -98,9 +98,8 @@ def identity(run: Record) -> str:
 
 
 def versions() -> dict:
-    import numpy
-
-    packages = {module.__name__: module.__version__ for module in (labkit, torch, torchvision, numpy)}
+    packages = {"labkit": labkit.__version__, "torch": torch.__version__}
+    packages |= {name: metadata.version(name) for name in ("torchvision", "numpy")}
     return {"python": platform.python_version(), "machine": platform.machine()} | packages
 
 
@@ -248,18 +247,24 @@ def in_turns(folder: Path, config: dict, work: Callable[[], Generator], files: t
         lock()
 
 
+def is_there(folder: Path, config: dict, files: tuple[str, ...] = ()) -> bool:
+    """Whether ``run_once`` would find the run of ``config`` and have nothing to do."""
+    folder = Path(folder)
+    if not (folder / "record.json").exists():
+        return False
+    return load(folder).config == config and all((folder / name).exists() for name in files)
+
+
 def _finished(folder: Path, config: dict, files: tuple[str, ...]) -> Record | None:
     """The run in ``folder`` if it is this one and whole; a run of another configuration is set aside."""
-    checkpoint = folder / CHECKPOINT
-    if (folder / "record.json").exists():
-        record = load(folder)
-        if record.config == config and all((folder / name).exists() for name in files):
-            return record
-    elif not checkpoint.exists():
-        return None
-    elif _checkpoint_config(checkpoint) == config:
-        print(f"{folder.name}: continued from {folder}.")
-        return None
+    if is_there(folder, config, files):
+        return load(folder)
+    if not (folder / "record.json").exists():
+        if not (checkpoint := folder / CHECKPOINT).exists():
+            return None
+        if _checkpoint_config(checkpoint) == config:
+            print(f"{folder.name}: continued from {folder}.")
+            return None
     print(f"{folder.name}: the run there has another configuration or lost files; kept as {set_aside(folder).name}.")
     return None
 

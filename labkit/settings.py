@@ -7,6 +7,7 @@
 | LABKIT_SEED        | seed of weights, batches and splits        | 0                             |
 | LABKIT_RUNS        | where the runs are kept                    | ``runs/`` beside notebooks/   |
 | LABKIT_DOWNLOADS   | archives and decoded folders               | ``~/.cache/labkit``           |
+| LABKIT_THREADS     | threads of a training, see ``hardware``    | what the machine grants       |
 """
 
 import os
@@ -126,6 +127,14 @@ class Settings:
             "LABKIT_RUNS": str(self.runs.resolve()),
             "LABKIT_DOWNLOADS": str(self.downloads.resolve()),
         }
+
+
+def threads_asked(environment=os.environ) -> int | None:
+    """``LABKIT_THREADS``, or None where it is not set. Raises ``LabError`` where it is no number of threads."""
+    asked = environment.get("LABKIT_THREADS") or ""
+    if asked and not (asked.isdecimal() and 0 < int(asked) <= 1024):
+        raise LabError(f"LABKIT_THREADS is {asked!r}: give a whole number from 1 to 1024, or leave it out.")
+    return int(asked) if asked else None
 
 
 def slug(data: str) -> str:

@@ -1,5 +1,8 @@
 import multiprocessing
+import os
 from contextlib import contextmanager
+
+os.environ["LABKIT_THREADS"] = "1"  # such small networks are slower on several, and far slower on a busy machine
 
 import hypothesis
 import pytest
@@ -12,7 +15,6 @@ hypothesis.settings.register_profile(
     "labkit", deadline=None, max_examples=40, derandomize=True, database=None, print_blob=False
 )
 hypothesis.settings.load_profile("labkit")
-torch.set_num_threads(1)  # such small networks are slower on several, and far slower on a busy machine
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +35,7 @@ def tiny_data():
 
 
 def compute_in(monkeypatch, dtype):
-    for module in ("hardware", "training.loop"):
+    for module in ("hardware", "training.loop", "training.step"):
         monkeypatch.setattr(f"labkit.{module}.fast_dtype", lambda device: dtype)
 
 

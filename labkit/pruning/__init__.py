@@ -5,10 +5,10 @@ thin network. What has to go together is a channel group.
 """
 
 from labkit.pruning.groups import ChannelGroup, channel_groups
-from labkit.pruning.plan import ChannelPlan, Scores, global_plan
+from labkit.pruning.plan import POLICIES, ChannelPlan, Scores, global_plan, uniform_plan
 from labkit.pruning.prepared import Prepared
-from labkit.pruning.scores import random_scores, scaling_factors
+from labkit.pruning.scores import CRITERIA, random_scores, scaling_factors
 from labkit.pruning.surgery import folded, masked, thin
 
-__all__ = ["ChannelGroup", "ChannelPlan", "Prepared", "Scores", "channel_groups", "folded", "global_plan"]
-__all__ += ["masked", "random_scores", "scaling_factors", "thin"]
+__all__ = ["CRITERIA", "POLICIES", "ChannelGroup", "ChannelPlan", "Prepared", "Scores", "channel_groups", "folded"]
+__all__ += ["global_plan", "masked", "random_scores", "scaling_factors", "thin", "uniform_plan"]

@@ -102,6 +102,28 @@ def global_plan(scores: Scores, ratio: float, at_least: int = 1) -> ChannelPlan:
     )
 
 
+def uniform_plan(scores: Scores, ratio: float, at_least: int = 1) -> ChannelPlan:
+    """Prune the ``round(ratio * width)`` lowest scores of every group: the control that knows nothing of layers.
+    A group too narrow for that keeps its ``at_least`` best channels and is named in ``guarded``; what it
+    saves is taken nowhere else. Raises ``LabError`` for a ratio outside [0, 1) or scores that are not finite."""
+    parts = {}
+    for name, score in scores.items():
+        most = max(0, len(score) - at_least) / len(score)
+        parts[name] = global_plan({name: score}, min(ratio, most) if 0 <= ratio < 1 else ratio, at_least)
+    thresholds = [part.threshold for part in parts.values() if part.threshold is not None]
+    return ChannelPlan(
+        kept={name: part.kept[name] for name, part in parts.items()},
+        total={name: len(score) for name, score in scores.items()},
+        requested=ratio,
+        threshold=max(thresholds, default=None),
+        guarded=tuple(name for name, score in scores.items() if len(score) - round(ratio * len(score)) < at_least),
+    )
+
+
+POLICIES = {"global": global_plan, "uniform": uniform_plan}
+"""Who decides each layer's share: functions of (scores, ratio, at_least), by the name that a sweep uses."""
+
+
 def _best(score: Tensor, count: int) -> Tensor:
     """bool (channels,): the ``count`` highest scores, the later channel first among ties."""
     best = torch.zeros(len(score), dtype=torch.bool)

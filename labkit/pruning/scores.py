@@ -39,3 +39,10 @@ def random_scores(scores: Scores, seed: int) -> dict[str, Tensor]:
     """Scores of the same shape that know nothing: the control."""
     generator = torch.Generator().manual_seed(seed)
     return {name: torch.rand(len(score), generator=generator) for name, score in scores.items()}
+
+
+CRITERIA = {
+    "scaling-factor": lambda model, images, seed: scaling_factors(model),
+    "random": lambda model, images, seed: random_scores(scaling_factors(model), seed),
+}
+"""What makes the scores: functions of (network, training images, seed), by the name that a sweep uses."""

@@ -4,16 +4,18 @@ import importlib.metadata
 import os
 import platform
 import shutil
+import time
 
 import torch
 
-from labkit import settings
+from labkit import hardware, settings
 from labkit.hardware import fast_dtype
 from labkit.tools.estimate import Sizes, costs, seconds_for, timed
 
 PACKAGES = ("torch", "torchvision", "torch-pruning", "jupyterlab", "ipywidgets", "ipython", "nbval")
 SIZES = {"shapes": Sizes(4000, 600, 1000), "minicifar": Sizes(4000, 1000, 4000)}
 OTHER_SIZES = Sizes(45_000, 5000, 10_000)  # CIFAR's, also assumed of a folder of images
+LOOKED = 0.5  # seconds to see what else the processors do
 NEEDED_GIB = {"memory": 4, "disk": 1}
 GIB = 2**30
 
@@ -42,12 +44,16 @@ def version(package: str) -> str:
 
 def report() -> str:
     """A page of text; reads and times only."""
+    load = hardware.Load()
+    time.sleep(LOOKED)
     here, resources = settings.current(), {"memory": memory(), "disk": shutil.disk_usage(".").free}
     half = fast_dtype(here.device)
     lines = [
         f"python        {platform.python_version()} on {platform.system()} {platform.machine()}",
         *(f"{name:13s} {version(name)}" for name in PACKAGES),
-        f"processor     {os.cpu_count()} cores, {torch.get_num_threads()} threads used",
+        f"processor     {os.cpu_count()} processors",
+        f"threads       {hardware.cores()} (LABKIT_THREADS changes that)",
+        f"at once       {_at_once(load)}",
         f"graphics card {_card()}",
         f"precision     {_precision(half)}",
         *(f"{name:13s} {'unknown' if size is None else f'{size / GIB:.0f} GiB'}" for name, size in resources.items()),
@@ -64,6 +70,13 @@ def report() -> str:
         lines += [f"  {notebook:22s} {t / 60:7.1f}" for notebook, t in seconds.items()]
         lines.append(f"  {'all':22s} {sum(seconds.values()) / 60:7.1f}")
     return "\n".join(lines)
+
+
+def _at_once(load: hardware.Load) -> str:
+    """What the machine does beside the lab, and what that means for a training."""
+    if not load.is_busy():
+        return "nothing else keeps the processors busy"
+    return f"{load.said()} A training takes fewer threads where they are faster."
 
 
 def _card() -> str:

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from labkit import hardware, methods, models
+from labkit import hardware, methods, models, training
 from labkit.data import Dataset, Images
-from labkit.settings import LabError, Profile, Settings
-from labkit.training import steps
+from labkit.models import Specification
+from labkit.settings import LabError, Profile, Recipe, Settings
 
 START_UP = 6.0  # seconds to start a kernel, import torch and load the data
 EPOCH = 0.2  # seconds at an epoch's end: the record so far, the live curve
@@ -71,28 +71,40 @@ def left(table: Mapping[str, dict[float, float]], data: str, ratio: float) -> fl
     return float(np.interp(ratio, list(points), list(points.values())))
 
 
-def seconds_per_image(profile: Profile, device: torch.device, keep: float, together: int) -> float:
-    """Time of a training step of the profile's network with ``keep`` of its channels, per image, while
-    ``together`` trainings take turns: the median over rounds of a few steps."""
-    network = models.build(models.named(profile.network, profile.width * keep), seed=0)
-    count = profile.train.batch * (WARM_UP + TIMED * ROUNDS + 1)  # the epoch never ends
-    images = Images(torch.zeros(count, 32, 32, 3, dtype=torch.uint8), torch.zeros(count, dtype=torch.int64))
+def seconds_per_image(network: Specification, recipe: Recipe, device: torch.device, together: int) -> float:
+    """Time of a training step, per image, while ``together`` trainings run: on a CPU one after the other on all
+    threads or side by side on one each, whichever is faster now; ``together=0``: on one thread alone."""
+    model = models.build(network, seed=0)
+    if device.type == "cpu":
+        cores = hardware.cores().count if together else 1
+        count = recipe.batch
+        seconds = training.seconds_per_step(model, _images(count, network.size), recipe, {1, max(1, cores // 2), cores})
+        alone = min(seconds.values())
+        return min(alone, seconds[1] / min(max(1, together), cores)) / count
+    return _seconds_in_turns(model, recipe, device, together)
+
+
+def _images(count: int, size: int) -> Images:
+    return Images(torch.zeros(count, size, size, 3, dtype=torch.uint8), torch.zeros(count, dtype=torch.int64))
+
+
+def _seconds_in_turns(model, recipe: Recipe, device: torch.device, together: int) -> float:
+    images = _images(recipe.batch * (WARM_UP + TIMED * ROUNDS + 1), models.image_size(model))  # the epoch never ends
     data = Dataset("timing", tuple("0123456789"), images, images[:1], images[:1]).to(device)
     with tempfile.TemporaryDirectory() as folder:
         trainings = [
-            steps(network, data, profile.train, folder=Path(folder, str(number)), kind="timing")
+            training.steps(model, data, recipe, folder=Path(folder, str(number)), kind="timing")
             for number in range(together)
         ]
-
         try:
             hardware.seconds_of(trainings, WARM_UP, device)
             rounds = []
             while len(rounds) < ROUNDS and sum(rounds) < ENOUGH:
                 rounds.append(hardware.seconds_of(trainings, TIMED, device))
         finally:
-            for training in trainings:  # what holds a file open keeps Windows from removing the folder
-                training.close()
-    return statistics.median(rounds) / (TIMED * together * profile.train.batch)
+            for steps in trainings:  # what holds a file open keeps Windows from removing the folder
+                steps.close()
+    return statistics.median(rounds) / (TIMED * together * recipe.batch)
 
 
 def seconds_for(notebook: str, profile: Profile, sizes: Sizes, data: str, step: Callable[[float, int], float]) -> float:
@@ -112,18 +124,22 @@ def seconds_for(notebook: str, profile: Profile, sizes: Sizes, data: str, step: 
 
 
 def timed(profile: Profile, device: torch.device) -> Callable[[float, int], float]:
-    """A ``step`` for ``seconds_for`` that times each network once, when it is asked for."""
-    alone = device.type == "cpu"  # where one training follows the other
-    return cache(lambda keep, together: seconds_per_image(profile, device, keep, 1 if alone else together))
+    """A ``step`` for ``seconds_for`` that times each of the profile's networks once, when it is asked for."""
+    return cache(
+        lambda keep, together: seconds_per_image(
+            models.named(profile.network, profile.width * keep), profile.train, device, together
+        )
+    )
 
 
 def minutes_for(notebook: str, here: Settings, data: Dataset) -> str:
     """The line that a notebook shows before its long training."""
-    step = timed(here.profile, here.device)
+    load, step = hardware.Load(), timed(here.profile, here.device)
     seconds = seconds_for(notebook, here.profile, Sizes.of(data), data.name, step)
     precision = str(hardware.fast_dtype(here.device)).removeprefix("torch.")
+    busy = f" {load.said()}" if here.device.type == "cpu" and load.is_busy() else ""
     return (
         f"{notebook}: about {seconds / 60:.1f} minutes in all on this machine "
-        f"({here.profile.name} profile, {here.device}, {torch.get_num_threads()} threads, "
-        f"{precision}); runs that exist are loaded."
+        f"({here.profile.name} profile, {here.device}, {hardware.cores().count} threads, "
+        f"{precision}); runs that exist are loaded.{busy}"
     )

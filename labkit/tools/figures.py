@@ -32,5 +32,7 @@ def draw(lab: Path, out: Path) -> list[Path]:
 
 
 def write_results(folder: Path, out: Path) -> Path:
-    write_text(out / "results.md", "\n\n".join(results(folder) for results in methods.declared("results")))
+    write_text(
+        out / "results.md", "\n\n".join(filter(None, (results(folder) for results in methods.declared("results"))))
+    )
     return out / "results.md"

@@ -22,8 +22,11 @@ def write(path: Path, model: nn.Module, optimizer, scaler, snapshots: dict[int, 
     write_tensors(path, tensors, {key: json.dumps(value) for key, value in progress.items()})
 
 
-def restore(path: Path, model: nn.Module, optimizer, scaler) -> tuple[list[dict], list[float], dict[int, Tensor]]:
-    """Put model, momenta and loss scale back where they were; history, seconds per epoch, snapshots."""
+def restore(
+    path: Path, model: nn.Module, optimizer, scaler
+) -> tuple[list[dict], list[float], dict[int, Tensor], int | None]:
+    """Put model, momenta and loss scale back where they were; history, seconds per epoch, snapshots, and the
+    number of threads (None in a checkpoint of an older labkit)."""
     tensors, metadata = read_tensors(path), read_metadata(path)
     named = {"model": {}, "momentum": {}, "gammas": {}}
     for name, value in tensors.items():
@@ -34,4 +37,5 @@ def restore(path: Path, model: nn.Module, optimizer, scaler) -> tuple[list[dict]
         momentum.copy_(named["momentum"][name])
     scaler.load_state_dict(json.loads(metadata["scaler"]))
     snapshots = {int(epoch): row.clone() for epoch, row in named["gammas"].items()}  # the file must not stay mapped
-    return json.loads(metadata["history"]), json.loads(metadata["seconds"]), snapshots
+    history, seconds, threads = (json.loads(metadata.get(key, "null")) for key in ("history", "seconds", "threads"))
+    return history, seconds, snapshots, threads

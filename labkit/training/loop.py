@@ -5,31 +5,36 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Generator
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from labkit import models, records
+from labkit import hardware, models, progress, records
 from labkit.data import Dataset, augmented_batches
-from labkit.hardware import fast_dtype, keep_freed_memory, mixed_precision, recorded, side_by_side
+from labkit.hardware import fast_dtype, keep_freed_memory, recorded, side_by_side
+from labkit.progress import Progress
 from labkit.records import Record
 from labkit.settings import LabError, Recipe
 from labkit.training import checkpoint
 from labkit.training.checkpoint import momenta
 from labkit.training.convolution import fast_convolutions
 from labkit.training.evaluation import accuracy
+from labkit.training.pace import best_threads
 from labkit.training.schedule import learning_rates, shrinkage_budget, steps_per_epoch
+from labkit.training.step import PenaltyGradient, optimizer_of, train_step
 
 SAVE_EVERY = 5.0  # seconds; on a GPU an epoch can be shorter than it takes to save it
 SNAPSHOTS = 10  # how often a run keeps its scaling factors, besides at its start
+REPORT_EVERY = 0.5  # seconds between what other processes are told
 PROBE = (-2.0, -0.5, 0.0, 0.5, 2.0)  # a penalty's gradient here tells runs of different penalties apart
 
-PenaltyGradient = Callable[[Tensor, float], Tensor]
-"""γ of all layers, float32 (channels,), and λ -> what is added to γ's gradient, same shape."""
+
+class Diverged(LabError):
+    """A loss or a weight that is no longer finite."""
 
 
 def fit(model: nn.Module, data: Dataset, recipe: Recipe, **options) -> Record:
@@ -65,12 +70,34 @@ def steps(
 
     Raises ``LabError`` for λ < 0, a missing or unusable penalty, or a loss or weight that is no longer finite.
     """
+    config = configuration(model, data, recipe, kind, lam, penalty_gradient, seed, plan, parent)
+
+    def train():
+        training = _Training(model, data, recipe, config, penalty_gradient)
+        return training.to_the_end(Path(folder), plan, watch, save_every)
+
+    return records.in_turns(folder, config, train, files=(records.WEIGHTS,))
+
+
+def configuration(
+    model: nn.Module,
+    data: Dataset,
+    recipe: Recipe,
+    kind: str,
+    lam=0.0,
+    penalty_gradient=None,
+    seed=0,
+    plan=None,
+    parent=None,
+) -> dict:
+    """Everything that determines what a training gives, as its record keeps it. Raises ``LabError`` for what
+    cannot be trained, before anything is written."""
     if not 0 <= lam < math.inf:
         raise LabError(f"λ is {lam}: give 0 (no penalty) or a positive number such as 1e-4.")
     if lam and penalty_gradient is None:
         raise LabError(f"λ is {lam:g} but no penalty_gradient was given: pass the function that computes it.")
-    learning_rates(recipe, len(data.train))  # refuses what cannot be trained before anything is written
-    config = {
+    learning_rates(recipe, len(data.train))
+    return {
         "kind": kind,
         "parent": parent,
         "recipe": asdict(recipe),
@@ -83,12 +110,6 @@ def steps(
         "start": fingerprint(model),
         "data": data.describe(),
     }
-
-    def train():
-        training = _Training(model, data, recipe, config, penalty_gradient)
-        return training.to_the_end(Path(folder), plan, watch, save_every)
-
-    return records.in_turns(folder, config, train, files=(records.WEIGHTS,))
 
 
 class _Training:
@@ -103,6 +124,7 @@ class _Training:
         self.rates = learning_rates(recipe, len(data.train))
         self.optimizer, self.scaler = optimizer_of(self.model, recipe)
         self.history, self.seconds, self.snapshots = [], [], {0: _flat(self.gammas)}
+        self.reported = -math.inf
         self.totals = torch.zeros(2, device=device)  # an epoch's loss and right answers, added up without waiting
 
         def step(x: Tensor, y: Tensor) -> None:
@@ -115,29 +137,52 @@ class _Training:
         self.step = step if self.scaler.is_enabled() else recorded(step, state)
 
     def to_the_end(self, folder: Path, plan: dict | None, watch, save_every: float) -> Generator[None, None, Record]:
-        path, epochs = folder / records.CHECKPOINT, self.recipe.epochs
+        path, epochs, threads = folder / records.CHECKPOINT, self.recipe.epochs, None
         if path.exists():
-            self.history, self.seconds, self.snapshots = checkpoint.restore(
+            self.history, self.seconds, self.snapshots, threads = checkpoint.restore(
                 path, self.model, self.optimizer, self.scaler
             )
         kept_epochs = {round(epoch) for epoch in np.linspace(0, epochs, min(SNAPSHOTS, epochs) + 1)}
         saved = time.perf_counter()
-        with fast_convolutions(self.model):
-            for number in range(len(self.history) + 1, epochs + 1):
-                yield from self.epoch(number)
-                if number in kept_epochs:
-                    self.snapshots[number] = _flat(self.gammas)
-                if time.perf_counter() - saved >= save_every:
-                    progress = {"config": self.config, "history": self.history, "seconds": self.seconds}
-                    checkpoint.write(path, self.model, self.optimizer, self.scaler, self.snapshots, **progress)
-                    saved = time.perf_counter()
-                if watch:
-                    watch(self.history, epochs)
-        record = self.record(plan).with_folder(folder)
+        try:
+            self.report(folder)
+            with fast_convolutions(self.model), self.fitting_threads(threads):
+                for number in range(len(self.history) + 1, epochs + 1):
+                    yield from self.epoch(number)
+                    if number in kept_epochs:
+                        self.snapshots[number] = _flat(self.gammas)
+                    if time.perf_counter() - saved >= save_every:
+                        self.save(path)
+                        saved = time.perf_counter()
+                    self.report(folder)
+                    if watch:
+                        watch(self.history, epochs)
+                record = self.record(plan).with_folder(folder)
+        finally:
+            progress.remove(folder)
         gammas = torch.stack([self.snapshots[epoch] for epoch in sorted(self.snapshots)])
         records.save(record, self.model.state_dict(), gammas)
         path.unlink(missing_ok=True)
         return record
+
+    def fitting_threads(self, kept: int | None):
+        """A context with the threads that suit a CPU now, or those that the training began with as far as the
+        machine grants them: another number adds up in another order."""
+        if self.totals.device.type != "cpu":
+            return nullcontext()
+        granted = hardware.cores().count
+        return hardware.threads(min(kept, granted) if kept else best_threads(self.model, self.data.train, self.recipe))
+
+    def save(self, path: Path) -> None:
+        kept = {"config": self.config, "history": self.history, "seconds": self.seconds}
+        kept["threads"] = torch.get_num_threads()
+        checkpoint.write(path, self.model, self.optimizer, self.scaler, self.snapshots, **kept)
+
+    def report(self, folder: Path) -> None:
+        """Tell other processes how far the training is."""
+        if time.perf_counter() - self.reported >= REPORT_EVERY:
+            progress.write(folder, Progress(folder.name, self.recipe.epochs, self.history, self.seconds))
+            self.reported = time.perf_counter()
 
     def epoch(self, number: int) -> Generator[None, None, None]:
         """One epoch, a step at a time. Its seconds are those of its own turns; on a GPU, where a turn only hands
@@ -155,7 +200,7 @@ class _Training:
             started = time.perf_counter()
         loss, right = (self.totals / images).tolist()
         if not (math.isfinite(loss) and all(value.isfinite().all() for value in self.model.state_dict().values())):
-            raise LabError(
+            raise Diverged(
                 f"The training diverged; the loss is {loss} in epoch {number} (λ = {self.config['lambda']:g}, "
                 f"learning rate {self.recipe.learning_rate:g}): lower one of them and run again."
             )
@@ -185,37 +230,8 @@ class _Training:
                 "seconds": sum(self.seconds),
             },
             plan=plan,
+            versions=records.versions() | {"threads": str(torch.get_num_threads())},
         )
-
-
-def train_step(
-    model, x, y, optimizer, scaler, gammas: list[Tensor] = (), penalty: tuple[PenaltyGradient, float] | None = None
-) -> tuple[Tensor, Tensor]:
-    """One step on a batch: forward and backward in the device's fast precision; the ``penalty``'s gradient,
-    a function and its λ, added to that of ``gammas`` in float32; the update. Returns the loss, detached,
-    and the logits (N, classes)."""
-    with mixed_precision(x.device):
-        logits = model(x)
-        loss = F.cross_entropy(logits, y)
-    optimizer.zero_grad()
-    scaler.scale(loss).backward()
-    if penalty:
-        scaler.unscale_(optimizer)
-        add_penalty_gradient(gammas, *penalty)
-    scaler.step(optimizer)
-    scaler.update()
-    return loss.detach(), logits
-
-
-def optimizer_of(model: nn.Module, recipe: Recipe) -> tuple[torch.optim.SGD, torch.amp.GradScaler]:
-    """SGD by the recipe, and the loss scaling that float16 needs (off for other precisions). Learning
-    rate and momenta are tensors from the start, so that a recorded step reads and changes them in place."""
-    device = next(model.parameters()).device
-    rate = torch.tensor(recipe.learning_rate, device=device)
-    optimizer = torch.optim.SGD(model.parameters(), rate, recipe.momentum, weight_decay=recipe.weight_decay, fused=True)
-    for parameter in model.parameters():
-        optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
-    return optimizer, torch.amp.GradScaler(device.type, enabled=fast_dtype(device) == torch.float16)
 
 
 def _probe(penalty_gradient: PenaltyGradient, lam: float) -> list[float]:
@@ -227,12 +243,6 @@ def _probe(penalty_gradient: PenaltyGradient, lam: float) -> list[float]:
             "return a tensor with one finite number for each γ, also where γ is 0."
         )
     return gradient.tolist()
-
-
-def add_penalty_gradient(gammas: list[nn.Parameter], penalty_gradient: PenaltyGradient, lam: float) -> None:
-    """Add the penalty's gradient to ``γ.grad`` of all layers, in one call of the student's function."""
-    extra = penalty_gradient(torch.cat([gamma.detach() for gamma in gammas]), lam)
-    torch._foreach_add_([gamma.grad for gamma in gammas], list(extra.split([len(g) for g in gammas])))
 
 
 def _flat(gammas: list[Tensor]) -> Tensor:

@@ -21,7 +21,7 @@ from labkit.training import (
     shrinkage_budget,
     steps_per_epoch,
 )
-from labkit.training.loop import add_penalty_gradient
+from labkit.training.step import add_penalty_gradient
 
 
 @pytest.mark.parametrize("epochs", range(1, 18))

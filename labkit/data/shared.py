@@ -1,0 +1,36 @@
+"""A data set as one file that several processes map: however many they are, its images are in memory once."""
+
+import json
+from functools import lru_cache
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+
+from labkit.data import Dataset, Images
+from labkit.files import read_metadata, write_tensors
+from labkit.settings import LabError
+
+PARTS = ("train", "validation", "test")
+
+
+def share(dataset: Dataset, folder: Path) -> Path:
+    """Write ``dataset`` into ``folder`` where it is not there yet; the file, which ``shared`` reads."""
+    path = Path(folder) / f"images-{dataset.fingerprint()[:16]}.safetensors"
+    if not path.exists():
+        tensors = {f"{part}.pixels": getattr(dataset, part).pixels for part in PARTS}
+        tensors |= {f"{part}.labels": getattr(dataset, part).labels for part in PARTS}
+        write_tensors(path, tensors, {"name": dataset.name, "classes": json.dumps(dataset.classes)})
+    return path
+
+
+@lru_cache(maxsize=4)
+def shared(path: Path) -> Dataset:
+    """The data set in a file of ``share``, mapped: no page of it is read before it is needed, and processes on
+    one machine have the same pages. Raises ``LabError`` where it cannot be read."""
+    try:
+        tensors, facts = safetensors.torch.load_file(path), read_metadata(path)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise LabError(f"{path}, the images for the workers, cannot be read ({error}): run again.") from None
+    parts = {part: Images(tensors[f"{part}.pixels"], tensors[f"{part}.labels"]) for part in PARTS}
+    return Dataset(facts["name"], tuple(json.loads(facts["classes"])), **parts)

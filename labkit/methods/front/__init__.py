@@ -1,0 +1,20 @@
+"""Fronts of compression and accuracy: networks trained, cut by a criterion and a policy, fine-tuned."""
+
+from labkit.methods.front.grid import Grid, read
+from labkit.methods.front.view import figures, front, results, table
+from labkit.methods.front.work import CUT, DIVERGED, KINDS, TRAINED, TUNED, make
+
+__all__ = [
+    "CUT",
+    "DIVERGED",
+    "KINDS",
+    "TRAINED",
+    "TUNED",
+    "Grid",
+    "figures",
+    "front",
+    "make",
+    "read",
+    "results",
+    "table",
+]

@@ -1,0 +1,102 @@
+"""The three runs that a front is made of, each from a description that JSON can hold. All accuracies are on
+validation images, since fronts are there to choose from."""
+
+from pathlib import Path
+
+from labkit import measure, models, records, training
+from labkit.data import Dataset
+from labkit.data.shared import shared
+from labkit.methods import schemas
+from labkit.methods.schemas import COUNT, PLAN, SHARE, TEXT
+from labkit.models import Specification
+from labkit.pruning import CRITERIA, POLICIES, thin
+from labkit.records import Record
+from labkit.settings import LabError, Recipe
+
+RECALIBRATION_IMAGES = 1000
+TRAINED, CUT, TUNED, DIVERGED = "front-trained", "front-cut", "front-tuned", "front-diverged"
+
+CHOICE = {"criterion": TEXT, "policy": TEXT, "ratio": SHARE, "at_least": COUNT, "seed": COUNT}
+COSTS = dict.fromkeys(("parameters", "macs", "parent_parameters", "parent_macs"), schemas.integer(1, 10**15))
+STAGES = schemas.record(dict.fromkeys(("parent", "as_it_stands", "recalibrated"), SHARE))
+KINDS = {
+    TRAINED: schemas.of_training(TRAINED),
+    CUT: schemas.of_kind(
+        CUT,
+        CHOICE | {"parent": TEXT, "parent_config": TEXT, "data": schemas.DATA},
+        COSTS | {"achieved_ratio": SHARE, "validation": STAGES},
+        PLAN,
+    ),
+    TUNED: schemas.of_training(TUNED, PLAN),
+    DIVERGED: schemas.of_kind(DIVERGED, {"run": TEXT}, {"said": schemas.TEXT | {"maxLength": 1000}}),
+}
+
+
+def make(content: dict, images: Path, store: Path) -> Record:
+    """The run that ``content`` (of ``grid.described``) describes, in its folder in ``store``, on the images that
+    ``data.shared`` reads; made once. A training that diverges leaves a record that says so."""
+    folder, data = store / content["name"], shared(images)
+    if diverged(folder):
+        return records.load(folder)
+    try:
+        return {TRAINED: _trained, CUT: _cut, TUNED: _tuned}[content["kind"]](content, data, folder)
+    except training.Diverged as error:
+        (folder / records.CHECKPOINT).unlink(missing_ok=True)
+        network = _network(content, folder).to_dict()
+        record = Record(DIVERGED, {"run": content["name"]}, network, results={"said": str(error)})
+        return records.save(record.with_folder(folder))
+
+
+def diverged(folder: Path) -> bool:
+    return (folder / "record.json").exists() and records.load(folder).kind == DIVERGED
+
+
+def _parent(content: dict, folder: Path) -> Record:
+    parent = folder.parent / content["parent"]
+    if diverged(parent):
+        raise LabError(f"{content['name']} cannot be made, since {parent.name} diverged.")
+    return records.load(parent)
+
+
+def _network(content: dict, folder: Path) -> Specification:
+    if content["parent"]:
+        return _parent(content, folder).specification
+    return Specification.from_dict(content["network"])
+
+
+def _trained(content: dict, data: Dataset, folder: Path) -> Record:
+    network = models.build(_network(content, folder), content["seed"])
+    recipe = Recipe(**content["recipe"])
+    return training.fit(network, data, recipe, folder=folder, kind=TRAINED, seed=content["seed"])
+
+
+def _cut(content: dict, data: Dataset, folder: Path) -> Record:
+    parent = _parent(content, folder)
+    config = {key: content[key] for key in CHOICE}
+    config |= {"parent": parent.name, "parent_config": records.identity(parent), "data": data.describe()}
+
+    def cut() -> Record:
+        model = parent.model()
+        scores = CRITERIA[content["criterion"]](model, data.train, content["seed"])
+        plan = POLICIES[content["policy"]](scores, content["ratio"], content["at_least"])
+        slim = thin(model, plan)
+        again = training.recalibrate(slim, data.train[:RECALIBRATION_IMAGES])
+        networks = {"parent": model, "as_it_stands": slim, "recalibrated": again}
+        results = {
+            "parameters": measure.parameters(slim),
+            "macs": measure.macs(slim),
+            "parent_parameters": measure.parameters(model),
+            "parent_macs": measure.macs(model),
+            "achieved_ratio": plan.achieved,
+            "validation": {name: training.evaluate(network, data.validation) for name, network in networks.items()},
+        }
+        record = Record(CUT, config, slim.specification.to_dict(), results=results, plan=plan.to_dict())
+        return records.save(record.with_folder(folder), slim.state_dict())
+
+    return records.run_once(folder, config, cut, files=(records.WEIGHTS,))
+
+
+def _tuned(content: dict, data: Dataset, folder: Path) -> Record:
+    cut = _parent(content, folder)
+    facts = {"kind": TUNED, "seed": content["seed"], "plan": cut.plan, "parent": cut.name}
+    return training.fit(cut.model(), data, Recipe(**content["recipe"]), folder=folder, **facts)
