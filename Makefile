@@ -65,7 +65,7 @@ $(READY): requirements.txt pyproject.toml
 	touch $@
 
 $(TESTABLE): $(READY)
-	$(INSTALL) -e ".[grading,test]"
+	$(INSTALL) -e ".[cluster,grading,test]"
 	touch $@
 
 clean:

@@ -121,6 +121,7 @@ class _Rest:
                     futures[pool.submit(perform, task.function, task.arguments, self._log(task))] = task
             if not futures:
                 return
+            self.began = [task.name for future, task in futures.items() if future.running()]
             ended, _ = wait(futures, POLL, FIRST_COMPLETED)
             self._listen(futures)
             for future in ended:
@@ -150,7 +151,6 @@ class _Rest:
 
     def _listen(self, futures: dict[Future, Task]) -> None:
         """Print what workers printed, and tell how the trainings get on."""
-        self.began = [task.name for future, task in futures.items() if future.running()]
         for task in futures.values():
             log = self._log(task)
             if (size := _size(log)) > self.read[task.name]:

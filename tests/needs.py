@@ -36,7 +36,7 @@ def _browser() -> str | None:
         return reason
     for module in ("jupyterlab", "selenium"):
         if not find_spec(module):
-            return f'{module} is missing: pip install -e ".[grading,test]"'
+            return f'{module} is missing: pip install -e ".[cluster,grading,test]"'
     if not shutil.which("chromedriver") or not any(map(shutil.which, BROWSERS)):
         return "Chromium or its driver is missing: apt install chromium chromium-driver"
     return None

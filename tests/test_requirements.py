@@ -26,7 +26,7 @@ def extra(name: str) -> dict[str, str]:
 
 
 def test_every_dependency_is_a_range_with_a_reason():
-    for name, line in (requirements() | extra("grading") | extra("test") | extra("dev")).items():
+    for name, line in (requirements() | extra("cluster") | extra("grading") | extra("test") | extra("dev")).items():
         assert re.fullmatch(r"[\w-]+>=[\d.]+(,<\d+)?\s+# \S.*", line), f"{name}: {line}"
     assert requirements().keys() >= ASKED
 
@@ -42,7 +42,7 @@ def test_pyproject_and_environment_take_requirements_txt():
 
 def test_the_lock_pins_every_requirement():
     pinned = dict(re.findall(r"^([\w.-]+)==(\S+)$", (REPOSITORY / "requirements.lock").read_text(), re.MULTILINE))
-    wanted = requirements() | extra("grading") | extra("test")
+    wanted = requirements() | extra("cluster") | extra("grading") | extra("test")
     assert wanted.keys() <= {name.lower().replace("_", "-") for name in pinned}
 
 
@@ -71,6 +71,7 @@ def test_every_place_names_the_same_pythons():
 def test_labkit_imports_only_what_is_required():
     allowed = {IMPORT_NAMES.get(name, name) for name in requirements()} | set(sys.stdlib_module_names)
     allowed |= {"labkit", "IPython", "nbformat"}  # come with ipywidgets and nbclient
+    allowed |= extra("cluster").keys()  # imported where --scheduler is given
     staff = extra("grading").keys() | {"nbconvert", "sqlalchemy"}  # the last two come with nbgrader
     staff |= {"probe"}  # the neighbour in the sandbox of the process that runs the blanks
     for path in (REPOSITORY / "labkit").rglob("*.py"):

@@ -37,7 +37,7 @@ class Sizes:
 @dataclass(frozen=True)
 class Work:
     """Images that networks with ``keep`` of their channels train on and look at, in ``epochs`` epochs
-    all told, ``together`` trainings taking turns."""
+    all told, while ``together`` trainings run at a time."""
 
     keep: float
     epochs: int = 0
@@ -46,9 +46,10 @@ class Work:
     together: int = 1
 
     @classmethod
-    def training(cls, keep: float, epochs: int, sizes: Sizes, together: int = 1) -> "Work":
+    def training(cls, keep: float, epochs: int, sizes: Sizes, together: int = 1, beside: int = 0) -> "Work":
+        """``together`` equal trainings, and as many as ``beside`` says of others at the same time."""
         epochs *= together
-        return cls(keep, epochs, epochs * sizes.train, epochs * sizes.validation, together)
+        return cls(keep, epochs, epochs * sizes.train, epochs * sizes.validation, together + beside)
 
 
 @dataclass(frozen=True)

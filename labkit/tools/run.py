@@ -5,8 +5,10 @@ import time
 from datetime import datetime
 from pathlib import Path
 
+from labkit.progress import News
 from labkit.settings import LabError, Settings
 from labkit.tools import figures
+from labkit.tools.screen import Screen, repeatedly
 from labkit.view.tables import markdown
 
 CELL_TIMEOUT = 6 * 3600  # seconds; a full-scale training is one cell
@@ -21,7 +23,7 @@ def run_notebooks(sources: list[Path], here: Settings) -> None:
     spent, started = [], time.perf_counter()
     for source in sources:
         begun, target = time.perf_counter(), here.folder / "notebooks" / source.name
-        cells = execute(source, target, {**os.environ, **here.environment()})
+        cells = execute(source, target, {**os.environ, **here.environment()}, here.folder)
         seconds = time.perf_counter() - begun
         spent += [(source.stem, "start of the kernel", seconds - sum(cells.values()))]
         spent += [(source.stem, f"`{line}`", seconds) for line, seconds in cells.items()]
@@ -40,29 +42,30 @@ def where_time_went(spent: list[tuple[str, str, float]], shown: int = 10) -> str
     return markdown(["notebook", "cell", "seconds", "share"], cells)
 
 
-def execute(source: Path, target: Path, environment: dict[str, str]) -> dict[str, float]:
+def execute(source: Path, target: Path, environment: dict[str, str], runs: Path) -> dict[str, float]:
     """Execute one notebook in its own folder and leave the executed copy in ``target``, also if a cell
-    fails. Returns the seconds that each cell took, by its number and first line."""
+    fails; meanwhile say how the trainings in ``runs`` get on. Returns the seconds that each cell took, by
+    its number and first line."""
     import nbformat
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
-    from tqdm.std import tqdm
 
     notebook = nbformat.read(source, as_version=4)
-    bar = tqdm(total=len(notebook.cells), desc=source.stem, unit="cell", leave=False)
+    screen, news = Screen(source.stem, len(notebook.cells), "cell"), News()
     client = NotebookClient(
         notebook,
         timeout=CELL_TIMEOUT,
         extra_arguments=["--log-level=ERROR"],
         resources={"metadata": {"path": str(source.parent)}},
-        on_cell_start=lambda cell, cell_index: bar.update(cell_index + 1 - bar.n),
+        on_cell_start=lambda cell, cell_index: screen.done(cell_index + 1),
     )
     try:
-        client.execute(env=environment)
+        with repeatedly(lambda: screen.hear(news.of(runs.glob("*")))):
+            client.execute(env=environment)
     except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
         raise LabError(f"{source.name} stopped at a cell; the copy so far is {target}.\n{error}") from error
     finally:
-        bar.close()
+        screen.close()
         notebook.metadata.pop("widgets", None)  # without its state some viewers refuse the whole notebook
         target.parent.mkdir(parents=True, exist_ok=True)
         seconds = _cell_seconds(notebook)

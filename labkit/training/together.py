@@ -42,15 +42,16 @@ def worthwhile(trainings: list[dict]) -> int:
     cores, count = hardware.cores().count, len(trainings)
     if count < 2 or cores < 2:
         return 0
-    alone, together, timed = 0.0, 0.0, {}
+    alone, each, timed = 0.0, [], {}
     for training in trainings:
         model, images, recipe = training["model"], training["data"].train, training["recipe"]
         key = model.specification, recipe.batch
         timed[key] = timed.get(key) or seconds_per_step(model, images, recipe, (1, cores))
         number = recipe.epochs * steps_per_epoch(len(images), recipe.batch)
         alone += number * min(timed[key].values())
-        together += number * timed[key][1] / min(count, cores)
-    return workers.processes_for(count, cores) if START_UP + together < WORTHWHILE * alone else 0
+        each.append(number * timed[key][1])
+    together = START_UP + max(sum(each) / min(count, cores), *each)
+    return workers.processes_for(count, cores) if together < WORTHWHILE * alone else 0
 
 
 def _in_processes(trainings: list[dict], count: int) -> None:

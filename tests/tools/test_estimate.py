@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from labkit import measure, models, records, settings
+from labkit import hardware, measure, models, records, settings
+from labkit.measure import CPU
 from labkit.methods.slimming.work import LEFT
 from labkit.settings import PROFILES, REPOSITORY
 from labkit.tools import doctor, estimate
@@ -75,11 +76,38 @@ def test_a_notebook_that_no_method_declares_is_refused(refused):
 
 
 @pytest.mark.parametrize("together", [1, 2])
-def test_steps_are_timed_and_their_trainings_never_finished(together, monkeypatch):
+def test_trainings_in_turns_are_timed_and_never_finished(together, monkeypatch):
     monkeypatch.setattr(estimate, "ENOUGH", 0.05)
-    here = settings.current()
-    assert estimate.seconds_per_image(here.profile, here.device, 0.1, together) > 0
+    here, network = settings.current(), models.build(models.named("vgg11", 0.05), seed=0)
+    assert estimate._seconds_in_turns(network, here.profile.train, here.device, together) > 0
     assert not list(here.runs.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("granted", "together", "timed", "seconds"),
+    [
+        (2, 1, {1: 3.0, 2: 2.0}, 2.0),  # alone: on all threads
+        (2, 1, {1: 3.0, 2: 9.0}, 3.0),  # beside a busy program: on fewer
+        (2, 3, {1: 3.0, 2: 2.0}, 1.5),  # three: on one each
+        (4, 3, {1: 3.0, 2: 1.2, 4: 0.8}, 0.8),  # one after the other is faster
+        (1, 3, {1: 3.0}, 3.0),
+        (4, 0, {1: 3.0}, 3.0),  # a worker
+    ],
+)
+def test_on_a_cpu_the_faster_way_counts(granted, together, timed, seconds, monkeypatch):
+    monkeypatch.setattr(estimate.hardware, "cores", lambda: hardware.Cores(granted, "said"))
+    monkeypatch.setattr(estimate.training, "seconds_per_step", lambda m, i, r, counts: {n: timed[n] for n in counts})
+    recipe, network = PROFILES["quick"].train, models.named("vgg11", 0.05)
+    assert estimate.seconds_per_image(network, recipe, CPU, together) == pytest.approx(seconds / recipe.batch)
+
+
+def test_the_line_before_a_training_says_when_the_machine_is_busy(monkeypatch, tiny_data):
+    monkeypatch.setattr(estimate, "timed", lambda profile, device: lambda keep, together: 0.001)
+    for others, said in ((1.0, "Other programs use 1.0 of"), (0.0, "are loaded.")):
+        monkeypatch.setattr(hardware.Load, "others", lambda self, others=others: others)
+        monkeypatch.setattr(hardware, "cores", lambda: hardware.Cores(hardware.processors(), "said"))
+        line = estimate.minutes_for("01_sparsity_training", settings.current(), tiny_data)
+        assert said in line and ("Other programs" in line) == bool(others)
 
 
 def test_doctor_reports_on_a_profile_of_new_data_and_new_ratios(monkeypatch):

@@ -32,8 +32,8 @@ def _fine_tunings(profile: Profile, sizes: Sizes, data: str) -> list[Work]:
     *milder, hardest = (left(LEFT, data, ratio) for ratio in profile.ratios)
     return [
         Work.training(hardest, short, sizes, together=3),
-        *(Work.training(keep, short, sizes) for keep in milder),
-        Work.training(hardest, long + short, sizes),
+        *(Work.training(keep, short, sizes, beside=1) for keep in milder),
+        Work.training(hardest, long + short, sizes, beside=len(milder)),
         Work(1.0, evaluated=2 * sizes.test),
         Work(left(LEFT, data, 0.5), evaluated=(3 * len(profile.ratios) + 1) * sizes.test),
     ]
