@@ -29,7 +29,6 @@ from labkit.training.step import PenaltyGradient, optimizer_of, train_step
 
 SAVE_EVERY = 5.0  # seconds; on a GPU an epoch can be shorter than it takes to save it
 SNAPSHOTS = 10  # how often a run keeps its scaling factors, besides at its start
-REPORT_EVERY = 0.5  # seconds between what other processes are told
 PROBE = (-2.0, -0.5, 0.0, 0.5, 2.0)  # a penalty's gradient here tells runs of different penalties apart
 
 
@@ -124,7 +123,6 @@ class _Training:
         self.rates = learning_rates(recipe, len(data.train))
         self.optimizer, self.scaler = optimizer_of(self.model, recipe)
         self.history, self.seconds, self.snapshots = [], [], {0: _flat(self.gammas)}
-        self.reported = -math.inf
         self.totals = torch.zeros(2, device=device)  # an epoch's loss and right answers, added up without waiting
 
         def step(x: Tensor, y: Tensor) -> None:
@@ -180,9 +178,7 @@ class _Training:
 
     def report(self, folder: Path) -> None:
         """Tell other processes how far the training is."""
-        if time.perf_counter() - self.reported >= REPORT_EVERY:
-            progress.write(folder, Progress(folder.name, self.recipe.epochs, self.history, self.seconds))
-            self.reported = time.perf_counter()
+        progress.write(folder, Progress(folder.name, self.recipe.epochs, self.history, self.seconds))
 
     def epoch(self, number: int) -> Generator[None, None, None]:
         """One epoch, a step at a time. Its seconds are those of its own turns; on a GPU, where a turn only hands
