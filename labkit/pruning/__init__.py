@@ -8,7 +8,8 @@ from labkit.pruning.groups import ChannelGroup, channel_groups
 from labkit.pruning.plan import ChannelPlan, Scores, global_plan
 from labkit.pruning.prepared import Prepared
 from labkit.pruning.scores import random_scores, scaling_factors
+from labkit.pruning.sensitivity import alone, sensitivity
 from labkit.pruning.surgery import folded, masked, thin
 
-__all__ = ["ChannelGroup", "ChannelPlan", "Prepared", "Scores", "channel_groups", "folded", "global_plan"]
-__all__ += ["masked", "random_scores", "scaling_factors", "thin"]
+__all__ = ["ChannelGroup", "ChannelPlan", "Prepared", "Scores", "alone", "channel_groups", "folded", "global_plan"]
+__all__ += ["masked", "random_scores", "scaling_factors", "sensitivity", "thin"]
