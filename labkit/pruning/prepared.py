@@ -5,7 +5,6 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +16,6 @@ from labkit.pruning.groups import ChannelGroup
 from labkit.pruning.plan import ChannelPlan
 from labkit.pruning.surgery import planned_groups, silenced
 from labkit.training.convolution import fast_convolutions
-
-TOGETHER = 1000  # images, of several plans, in one pass: fewer and larger operations, a tenth faster on small maps
 
 
 @dataclass(frozen=True)
@@ -73,16 +70,14 @@ class Prepared:
         steps, done = self.model.steps(), 0
         for family in sorted(self._families(plans), key=lambda family: family.start):
             x, done = _run(steps[done : family.start], x), family.start
-            if family.kept is None:
-                for number in family.numbers:
-                    with self.under(plans[number]):
-                        logits = _run(steps[done:], x)
-                    yield number, logits
+            if family.kept is not None:
+                for number, read in zip(family.numbers, _read(steps[done], x, family.kept)):
+                    yield number, _run(steps[done + 1 :], read)
                 continue
-            outputs = zip(family.numbers, _read(steps[done], x, family.kept))
-            while some := list(islice(outputs, max(1, TOGETHER // len(x)))):
-                numbers, read = zip(*some)
-                yield from zip(numbers, _run(steps[done + 1 :], torch.cat(read)).split(len(x)))
+            for number in family.numbers:
+                with self.under(plans[number]):
+                    logits = _run(steps[done:], x)
+                yield number, logits
 
     def _families(self, plans: list[ChannelPlan]) -> Iterator[Family]:
         steps, together = self.model.steps(), defaultdict(list)

@@ -64,15 +64,6 @@ def test_any_plans_of_one_group_are_right(kept, tiny_data):
         assert_close(logits, pruning.masked(net, plans[number])(x))
 
 
-def test_how_many_images_pass_at_once_changes_nothing(tiny_data, monkeypatch, float32):
-    images = images_of(tiny_data)
-    net = seeing("vgg11", tiny_data)
-    expected = sensitivity(net, scores_of(net), RATIOS, images)
-    for together, batch in ((1, 500), (90, 20), (10_000, 20)):
-        monkeypatch.setattr("labkit.pruning.prepared.TOGETHER", together)
-        assert sensitivity(net, scores_of(net), RATIOS, images, batch) == expected
-
-
 @torch.inference_mode()
 def test_in_half_precision_parts_are_rounded_together():
     """Ten parts of a linear layer's output are one product, rounded once."""
