@@ -8,7 +8,17 @@ from labkit.pruning.groups import ChannelGroup, channel_groups
 from labkit.pruning.plan import POLICIES, ChannelPlan, Scores, global_plan, uniform_plan
 from labkit.pruning.prepared import Prepared
 from labkit.pruning.scores import CRITERIA, random_scores, scaling_factors
+from labkit.pruning.sensitivity import alone, sensitivity
 from labkit.pruning.surgery import folded, masked, thin
 
-__all__ = ["CRITERIA", "POLICIES", "ChannelGroup", "ChannelPlan", "Prepared", "Scores", "channel_groups", "folded"]
-__all__ += ["global_plan", "masked", "random_scores", "scaling_factors", "thin", "uniform_plan"]
+__all__ = ["CRITERIA", "POLICIES", "ChannelGroup", "ChannelPlan", "Prepared", "Scores", "alone", "channel_groups"]
+__all__ += [
+    "folded",
+    "global_plan",
+    "masked",
+    "random_scores",
+    "scaling_factors",
+    "sensitivity",
+    "thin",
+    "uniform_plan",
+]
