@@ -137,6 +137,14 @@ def memory(folder: Path) -> dict[str, float]:
     return found
 
 
+def targets(results: dict) -> list[tuple]:
+    """What ``speed.Target`` is made of."""
+    found = [("beside a busy program, times as long as alone", results["beside_busy"], 2.5, False)]
+    if results["cores"] > 1:
+        found.append(("sweep by workers, times one after the other", results["sweep"]["ratio"], 1.25))
+    return found
+
+
 def report(results: dict) -> str:
     sweep, memory_ = results["sweep"], results["memory"]
     rows = [[name, f"{ms:.0f}"] for name, ms in results["milliseconds"].items()]

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
+import cores
 import numpy as np
 import plain_loop
 import torch
@@ -104,6 +105,7 @@ def measure_all(device: torch.device, profile: settings.Profile) -> dict:
         "surgery_seconds": surgery_seconds(),
         "scan": scan_pair(profile, device),
         "latency": latencies(device),
+        "cores": cores.measure_cores() if device.type == "cpu" else None,
         "versions": records.versions(),
     }
 
@@ -305,6 +307,7 @@ def targets(results: dict) -> list[Target]:
             Target("90 % pruned, times faster at batch 64", speed_up(results, 64), 5),
         ]
         found += [Target("quarter width, times the plain loop", quarter, 1.8)] if half else []
+        found += [Target(*row) for row in cores.targets(results["cores"])]
     found += [Target("scan of plans, times cut-and-evaluate", results["scan"]["ratio"], 8)]
     return [*found, Target("surgery of VGG-19, seconds", results["surgery_seconds"], 1.0, at_least=False)]
 
@@ -341,6 +344,7 @@ def report(results: dict) -> str:
         f"scan of {scan['plans']} plans ({scan['groups']} groups, 9 ratios) on {scan['images']} images: {scan['scan']:.2f} s, "
         f"cut and evaluated {scan['cut']:.2f} s, accuracies {'equal' if scan['equal'] else 'NOT equal'}",
         "",
+        *([cores.report(results["cores"]), ""] if results["cores"] else []),
         *map(str, targets(results)),
     ]
     return "\n".join(lines)

@@ -16,6 +16,14 @@ import plain_loop  # noqa: E402
 import speed  # noqa: E402
 
 CPU = torch.device("cpu")
+CORES = {
+    "cores": 2,
+    "why": "what torch takes on this processor",
+    "milliseconds": {"one training": 48.0, "one training beside a busy program": 80.0},
+    "beside_busy": 1.7,
+    "sweep": {"trainings": 24, "steps": 20, "alone": 24.0, "workers": 18.0, "ratio": 1.33},
+    "memory": {"images": 154.0, "1 worker": 700.0, "4 workers": 2000.0},
+}
 
 
 def results(device="cpu", precision="bfloat16", full=2.5):
@@ -43,6 +51,7 @@ def results(device="cpu", precision="bfloat16", full=2.5):
         "surgery_seconds": 0.1,
         "scan": {"plans": 72, "groups": 8, "images": 200, "cut": 10.0, "scan": 1.0, "ratio": 10.0, "equal": True},
         "latency": latency,
+        "cores": None if device != "cpu" else CORES,
     }
 
 
