@@ -99,6 +99,31 @@ def run(
     return rest.outcomes
 
 
+def take_turns(tasks: list[Task], at_a_time: int, done: Callable[[str, object], None]) -> dict[str, object]:
+    """``run`` in this process, for functions that are generators: on a GPU a few at a time take turns."""
+    outcomes = {}
+
+    def guarded(task: Task):
+        try:
+            return _orphaned(task, outcomes) or (yield from task.function(**task.arguments))
+        except Exception as error:  # whatever it was: the others go on
+            return error
+
+    while left := [task for task in tasks if task.name not in outcomes]:
+        ready = [task for task in left if task.after is None or task.after in outcomes][:at_a_time]
+        for task, outcome in zip(ready, hardware.side_by_side(map(guarded, ready))):
+            outcomes[task.name] = outcome
+            done(task.name, outcome)
+    return outcomes
+
+
+def _orphaned(task: Task, outcomes: dict[str, object]) -> LabError | None:
+    """What a task ends in whose parent failed."""
+    if isinstance(outcomes.get(task.after), Exception):
+        return LabError(f"{task.name} was not begun, since {task.after} failed.")
+    return None
+
+
 class _Rest:
     """What is left of the tasks, and how the others ended."""
 
@@ -116,7 +141,9 @@ class _Rest:
         given = set()
         while True:
             for task in self.open():
-                if task.name not in given and (task.after is None or task.after in self.outcomes):
+                if orphaned := _orphaned(task, self.outcomes):
+                    self._end(task, orphaned)
+                elif task.name not in given and (task.after is None or task.after in self.outcomes):
                     given.add(task.name)
                     futures[pool.submit(perform, task.function, task.arguments, self._log(task))] = task
             if not futures:
@@ -139,15 +166,10 @@ class _Rest:
     def _end(self, task: Task, outcome: object) -> None:
         self.outcomes[task.name] = outcome
         self.done(task.name, outcome)
-        if isinstance(outcome, Exception):
-            for child in self.tasks:
-                if child.after == task.name:
-                    self._end(child, LabError(f"{child.name} was not begun, since {task.name} failed."))
 
     def give_up(self) -> None:
         for task in self.open():
-            if task.name not in self.outcomes:
-                self._end(task, LabError(f"{task.name}: workers died {DEATHS} times and nothing was finished."))
+            self._end(task, LabError(f"{task.name}: workers died {DEATHS} times and nothing was finished."))
 
     def _listen(self, futures: dict[Future, Task]) -> None:
         """Print what workers printed, and tell how the trainings get on."""

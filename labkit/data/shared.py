@@ -24,7 +24,7 @@ def share(dataset: Dataset, folder: Path) -> Path:
     return path
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=2)
 def shared(path: Path) -> Dataset:
     """The data set in a file of ``share``, mapped: no page of it is read before it is needed, and processes on
     one machine have the same pages. Raises ``LabError`` where it cannot be read."""

@@ -7,6 +7,8 @@ store share what they have in common, and one that is done has nothing to do.
 from functools import cache
 from pathlib import Path
 
+import torch
+
 from labkit import data, hardware, models, settings, workers
 from labkit.data.shared import share
 from labkit.files import write_text
@@ -15,15 +17,17 @@ from labkit.methods import front
 from labkit.methods.front.grid import described, planned
 from labkit.methods.front.work import RECALIBRATION_IMAGES, diverged
 from labkit.models import Specification
+from labkit.progress import News
 from labkit.records import WEIGHTS, load
 from labkit.settings import LabError, Recipe
 from labkit.tools import cluster, estimate
-from labkit.tools.screen import Screen
+from labkit.tools.screen import Screen, repeatedly
 from labkit.training.together import START_UP
 from labkit.view import plots
 from labkit.workers import Task
 
 GRAPH = 1.0  # seconds to find a network's channel groups, cut it and count its costs
+IN_TURNS = {"cpu": 0, "cuda": 4}  # trainings that take turns in one process; 0: none, each has its own
 RECORD = 40_000  # bytes of a record and its scaling factors
 
 
@@ -48,11 +52,12 @@ def sweep(options) -> None:
     todo = {name: run for name, run in runs.items() if not is_done(run, store) and not is_lost(run, runs, store)}
     count = cluster.workers_at(options.scheduler) if options.scheduler else options.workers
     count = count or workers.processes_for(len(todo), hardware.cores().count)
+    device = CPU if options.scheduler else here.device
     print(f"{options.grid.stem}: {len(runs)} runs, {len(runs) - len(todo)} done, {len(todo)} to make in {store}")
     if todo:
-        print(forecast(todo, runs, datasets, count), flush=True)
+        print(forecast(todo, runs, datasets, count if device == CPU else 1, device), flush=True)
     if not options.dry_run:
-        failed = make_all(todo, runs, datasets, store, options.scheduler, count) if todo else []
+        failed = make_all(todo, datasets, store, options.scheduler, count, device) if todo else []
         print(report(runs, store))
         if failed:
             raise LabError("\n  ".join([f"{len(failed)} runs failed; the same command tries them again:", *failed]))
@@ -80,23 +85,29 @@ def network_of(run: dict, runs: dict[str, dict]) -> Specification:
     return network.with_widths(planned(network, run["policy"], run["ratio"], run["at_least"]).widths)
 
 
-def forecast(todo: dict[str, dict], runs: dict[str, dict], datasets: list, count: int) -> str:
+def forecast(todo: dict[str, dict], runs: dict[str, dict], datasets: list, count: int, device: torch.device) -> str:
     """Minutes on ``count`` workers and on one, from timed steps, and the disk that the new runs will take."""
+    pace = cache(
+        lambda network, batch: estimate.seconds_per_image(network, Recipe(1, batch), device, IN_TURNS[device.type])
+    )
     sizes = {dataset.fingerprint(): estimate.Sizes.of(dataset) for dataset in datasets}
     networks = {name: network_of(run, runs) for name, run in todo.items()}
     paths = {}
     for name, run in todo.items():  # a parent comes before its children
-        spent = seconds_of(run, networks[name], network_of(runs[run["parent"] or name], runs), sizes[run["images"]])
+        parent = network_of(runs[run["parent"] or name], runs)
+        spent = seconds_of(run, networks[name], parent, sizes[run["images"]], pace)
         paths[name] = spent, spent + paths.get(run["parent"], (0, 0))[1]
     total, longest = sum(spent for spent, _ in paths.values()), max(path for _, path in paths.values())
     disk = sum(RECORD + 4 * sum(p.numel() for p in models.build(network).parameters()) for network in networks.values())
+    where = f"{count} workers of one core each like this machine's" if device == CPU else "the graphics card"
     return (
-        f"about {(START_UP + max(total / count, longest)) / 60:.1f} minutes on {count} workers of one core each like "
-        f"this machine's, {(START_UP + total) / 60:.1f} on one; {disk / 1e6:.0f} MB on the disk"
+        f"about {(START_UP + max(total / count, longest)) / 60:.1f} minutes on {where}"
+        f"{f', {(START_UP + total) / 60:.1f} on one' * (count > 1)}; {disk / 1e6:.0f} MB on the disk"
     )
 
 
-def seconds_of(run: dict, network: Specification, parent: Specification, sizes: estimate.Sizes) -> float:
+def seconds_of(run: dict, network: Specification, parent: Specification, sizes: estimate.Sizes, pace) -> float:
+    """``pace`` gives the seconds of a training step for each image, by network and batch."""
     if run["kind"] == front.CUT:
         cut = pace(network, 50) * (2 * sizes.validation + RECALIBRATION_IMAGES)
         return GRAPH + estimate.FORWARD * (cut + pace(parent, 50) * sizes.validation)
@@ -104,28 +115,23 @@ def seconds_of(run: dict, network: Specification, parent: Specification, sizes: 
     return epochs * (estimate.EPOCH + pace(network, batch) * (sizes.train + estimate.FORWARD * sizes.validation))
 
 
-@cache
-def pace(network: Specification, batch: int) -> float:
-    """Seconds of a training step for each image, on one thread."""
-    return estimate.seconds_per_image(network, Recipe(1, batch), CPU, together=0)
-
-
-def make_all(todo: dict, runs: dict, datasets: list, store: Path, scheduler: str | None, count: int) -> list[str]:
-    """Make the runs; a line for each that failed."""
+def make_all(
+    todo: dict[str, dict], datasets: list, store: Path, scheduler: str | None, count: int, device: torch.device
+) -> list[str]:
+    """Make the runs, a parent before its children; a line for each that failed."""
     store.mkdir(parents=True, exist_ok=True)
     images = {dataset.fingerprint(): share(dataset, store) for dataset in datasets}
     tasks = [
         Task(
             name,
-            front.make,
+            front.make if device == CPU else front.in_turns,
             {"content": run, "images": images[run["images"]], "store": store},
             store / name,
             run["parent"] if run["parent"] in todo else None,
         )
         for name, run in todo.items()
     ]
-    screen = Screen("sweep", len(tasks), "run")
-    ended = []
+    screen, ended = Screen("sweep", len(tasks), "run"), []
 
     def done(name: str, outcome: object) -> None:
         ended.append(name)
@@ -134,8 +140,13 @@ def make_all(todo: dict, runs: dict, datasets: list, store: Path, scheduler: str
         screen.done(len(ended))
 
     try:
-        executor = (lambda: cluster.cluster(scheduler, store)) if scheduler else (lambda: workers.local(count))
-        outcomes = workers.run(tasks, executor, store / "logs", screen.hear, done)
+        if device == CPU:
+            executor = (lambda: cluster.cluster(scheduler, store)) if scheduler else (lambda: workers.local(count))
+            outcomes = workers.run(tasks, executor, store / "logs", screen.hear, done)
+        else:
+            news = News()
+            with repeatedly(lambda: screen.hear(news.of(task.folder for task in tasks))):
+                outcomes = workers.take_turns(tasks, IN_TURNS[device.type], done)
     finally:
         screen.close()
     return [

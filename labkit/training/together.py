@@ -26,7 +26,7 @@ def fit_all(trainings: Iterable[dict]) -> list[Record]:
     trainings = list(trainings)
     on_cpu = all(training["data"].train.labels.device.type == "cpu" for training in trainings)
     missing = [training for training in trainings if on_cpu and not _finished(training)]
-    if count := worthwhile(missing):
+    if (count := worthwhile(missing)) and _can_be_sent(missing):
         _in_processes(missing, count)
         return [records.load(training["folder"]) for training in trainings]
     return hardware.side_by_side(steps(**training) for training in trainings)
@@ -35,6 +35,18 @@ def fit_all(trainings: Iterable[dict]) -> list[Record]:
 def _finished(training: dict) -> bool:
     config = configuration(**{name: value for name, value in training.items() if name not in HERE_ONLY})
     return records.is_there(training["folder"], config, (records.WEIGHTS,))
+
+
+def _can_be_sent(trainings: list[dict]) -> bool:
+    """Whether the penalties, functions of a notebook perhaps, can be brought to another process."""
+    from joblib.externals import cloudpickle
+
+    try:
+        cloudpickle.dumps([training.get("penalty_gradient") for training in trainings])
+    except Exception as error:  # whatever a function may hold that cannot be copied
+        print(f"One training follows the other: the penalty cannot be sent to another process ({error}).")
+        return False
+    return True
 
 
 def worthwhile(trainings: list[dict]) -> int:

@@ -2,7 +2,7 @@
 
 from labkit.methods.front.grid import Grid, read
 from labkit.methods.front.view import figures, front, results, table
-from labkit.methods.front.work import CUT, DIVERGED, KINDS, TRAINED, TUNED, make
+from labkit.methods.front.work import CUT, DIVERGED, KINDS, TRAINED, TUNED, in_turns, make
 
 __all__ = [
     "CUT",
@@ -13,6 +13,7 @@ __all__ = [
     "Grid",
     "figures",
     "front",
+    "in_turns",
     "make",
     "read",
     "results",

@@ -1,11 +1,13 @@
 """The three runs that a front is made of, each from a description that JSON can hold. All accuracies are on
 validation images, since fronts are there to choose from."""
 
+from collections.abc import Generator
 from pathlib import Path
 
-from labkit import measure, models, records, training
+from labkit import measure, models, records, settings, training
 from labkit.data import Dataset
 from labkit.data.shared import shared
+from labkit.hardware import finish
 from labkit.methods import schemas
 from labkit.methods.schemas import COUNT, PLAN, SHARE, TEXT
 from labkit.models import Specification
@@ -34,12 +36,19 @@ KINDS = {
 
 def make(content: dict, images: Path, store: Path) -> Record:
     """The run that ``content`` (of ``grid.described``) describes, in its folder in ``store``, on the images that
-    ``data.shared`` reads; made once. A training that diverges leaves a record that says so."""
-    folder, data = store / content["name"], shared(images)
+    ``data.shared`` reads there; made once. A training that diverges leaves a record that says so."""
+    return finish(in_turns(content, images, store))
+
+
+def in_turns(content: dict, images: Path, store: Path) -> Generator[None, None, Record]:
+    """``make`` as a generator, so that several can take turns on a GPU (``hardware.side_by_side``)."""
+    folder, data = store / content["name"], shared(images).to(settings.current().device)
     if diverged(folder):
         return records.load(folder)
     try:
-        return {TRAINED: _trained, CUT: _cut, TUNED: _tuned}[content["kind"]](content, data, folder)
+        if content["kind"] == CUT:
+            return _cut(content, data, folder)
+        return (yield from _training(content, data, folder))
     except training.Diverged as error:
         (folder / records.CHECKPOINT).unlink(missing_ok=True)
         network = _network(content, folder).to_dict()
@@ -64,10 +73,14 @@ def _network(content: dict, folder: Path) -> Specification:
     return Specification.from_dict(content["network"])
 
 
-def _trained(content: dict, data: Dataset, folder: Path) -> Record:
-    network = models.build(_network(content, folder), content["seed"])
-    recipe = Recipe(**content["recipe"])
-    return training.fit(network, data, recipe, folder=folder, kind=TRAINED, seed=content["seed"])
+def _training(content: dict, data: Dataset, folder: Path) -> Generator[None, None, Record]:
+    facts = {"folder": folder, "kind": content["kind"], "seed": content["seed"]}
+    if content["parent"]:
+        cut = _parent(content, folder)
+        network, facts = cut.model(), facts | {"plan": cut.plan, "parent": cut.name}
+    else:
+        network = models.build(_network(content, folder), content["seed"])
+    return training.steps(network, data, Recipe(**content["recipe"]), **facts)
 
 
 def _cut(content: dict, data: Dataset, folder: Path) -> Record:
@@ -94,9 +107,3 @@ def _cut(content: dict, data: Dataset, folder: Path) -> Record:
         return records.save(record.with_folder(folder), slim.state_dict())
 
     return records.run_once(folder, config, cut, files=(records.WEIGHTS,))
-
-
-def _tuned(content: dict, data: Dataset, folder: Path) -> Record:
-    cut = _parent(content, folder)
-    facts = {"kind": TUNED, "seed": content["seed"], "plan": cut.plan, "parent": cut.name}
-    return training.fit(cut.model(), data, Recipe(**content["recipe"]), folder=folder, **facts)
