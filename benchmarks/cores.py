@@ -1,6 +1,7 @@
 """What a processor's cores give: one training on all of them, several at once, beside a busy program; how much
 memory workers need. Part of ``make bench``; alone: ``python benchmarks/cores.py``."""
 
+import os
 import statistics
 import tempfile
 import time
@@ -98,10 +99,13 @@ def measure_cores() -> dict:
 
 
 def sweep_pair(count: int, images: Path, new) -> dict:
-    """Seconds of ``SWEPT`` trainings one after the other on all threads, and by workers; in turn, once each."""
+    """Seconds of ``SWEPT`` trainings one after the other on all threads, and by workers; once each. How many
+    threads is not asked before each, which would cost as much as such a short training."""
+    os.environ["LABKIT_THREADS"] = str(count)
     started = time.perf_counter()
     for _ in range(SWEPT):
         train(images, new())
+    del os.environ["LABKIT_THREADS"]
     middle = time.perf_counter()
     together(count, SWEPT, images, new())
     seconds = {"alone": middle - started, "workers": time.perf_counter() - middle}

@@ -20,10 +20,10 @@ GROUPS = (
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="labkit", description="The pruning lab, from the command line.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for group in filter(find_spec, GROUPS):
-        importlib.import_module(group).add_commands(commands)
-    options = parser.parse_args(arguments)
     try:
+        for group in filter(find_spec, GROUPS):
+            importlib.import_module(group).add_commands(commands)
+        options = parser.parse_args(arguments)
         options.command(options)
     except LabError as error:
         print(f"labkit: {error}", file=sys.stderr)

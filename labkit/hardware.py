@@ -70,6 +70,15 @@ def cores(environment=os.environ, root: Path = Path("/")) -> Cores:
     return Cores(limits[reason], reason, quota)
 
 
+def processes(environment=os.environ, root: Path = Path("/")) -> int:
+    """How many processes of one thread can compute at once: as ``cores``, but that OMP_NUM_THREADS, which shells of
+    clusters set to 1, says nothing about it."""
+    granted = cores(environment, root)
+    if settings.threads_asked(environment) or "OMP_NUM_THREADS" not in environment:
+        return granted.count
+    return min(processors(), max(1, int(granted.quota or processors())))
+
+
 def _quota(root: Path) -> float | None:
     """Cores that the control groups (v1 and v2) of this process and those above it grant, or None."""
     granted = []
@@ -237,6 +246,14 @@ def side_by_side(trainings: Iterable[Generator]) -> list:
     finally:
         for training in trainings:
             training.close()
+
+
+def guarded(training: Generator) -> Generator:
+    """The same, but an error is returned and not raised, so that the others beside it go on."""
+    try:
+        return (yield from training)
+    except Exception as error:
+        return error
 
 
 def _in_turns(trainings: list[Generator]) -> list:

@@ -42,7 +42,8 @@ def write(folder: Path, progress: Progress) -> None:
 
 
 def remove(folder: Path) -> None:
-    (folder / FILE).unlink(missing_ok=True)
+    with suppress(OSError):  # on Windows somebody may be reading it
+        (folder / FILE).unlink(missing_ok=True)
 
 
 def read(folder: Path) -> Progress | None:
@@ -60,8 +61,8 @@ class News:
     def __init__(self):
         self.seen, self.began = {}, time.time()
 
-    def of(self, folders: Iterable[Path]) -> list[Progress]:
-        fresh = []
+    def of(self, folders: Iterable[Path]) -> dict[Path, Progress]:
+        fresh = {}
         for folder in folders:
             try:
                 changed = (folder / FILE).stat().st_mtime_ns
@@ -69,5 +70,5 @@ class News:
                 continue
             if changed > max(self.seen.get(folder, 0), 1e9 * (self.began - 1)) and (progress := read(folder)):
                 self.seen[folder] = changed
-                fresh.append(progress)
+                fresh[folder] = progress
         return fresh

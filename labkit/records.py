@@ -237,7 +237,7 @@ def in_turns(folder: Path, config: dict, work: Callable[[], Generator], files: t
     """``run_once`` for ``work`` that yields in between, so that several runs can take turns; it yields while
     it waits, too."""
     folder = Path(folder)
-    lock = yield from _acquired(folder)
+    lock = yield from acquired(folder)
     try:
         if (found := _finished(folder, config, files)) is not None:
             print(f"{folder.name}: already there, loaded from {folder}.")
@@ -284,7 +284,7 @@ def set_aside(folder: Path) -> Path:
     return folder.rename(target)
 
 
-def _acquired(folder: Path) -> Generator[object, None, Callable[[], None]]:
+def acquired(folder: Path) -> Generator[object, None, Callable[[], None]]:
     """Wait, yielding, until this process alone may work on ``folder``; how to give it back.
 
     The lock is the operating system's (``filelock``), so it ends with its holder. Who holds it stands

@@ -2,13 +2,15 @@
 
 Processes come from an executor of the standard kind (``concurrent.futures``): ``local`` has them on this
 machine, from joblib's loky, which brings functions that were defined in a notebook along and notices killed
-processes; a cluster has others (``labkit.tools.cluster``). A task says with ``records.run_once`` what it made:
+processes; a cluster has others (``labkit.tools.cluster``). What a task makes it makes with ``records.run_once``:
 so one that is given again, or to two processes, is made once.
 """
 
 import os
+import pickle
 import signal
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from contextlib import AbstractContextManager, contextmanager, redirect_stdout
@@ -21,7 +23,7 @@ from labkit.settings import LabError
 
 POLL = 0.5  # seconds between looks at what the workers say
 IDLE = 60  # seconds that local workers wait for more, so that the next cell finds them ready
-DEATHS = 3  # how often a worker may die in a row without any task being finished
+DEATHS = 3  # so often may a task's worker die; the last time the task runs alone
 ONE_THREAD = {"LABKIT_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
@@ -36,10 +38,14 @@ class Task:
     after: str | None = None
 
 
+Outcome = object
+"""What a task's function returned, or the exception that it ended in."""
+
+
 def processes_for(tasks: int, cores: int) -> int:
-    """How many at a time: one a core, but a few more tasks than cores all at once, since the last ones would
-    leave cores without work."""
-    return tasks if tasks < 2 * cores else cores
+    """How many at a time: one a core, or one or two more if these are all, since they would begin last and leave
+    other cores without work."""
+    return tasks if tasks <= cores + 2 else cores
 
 
 @contextmanager
@@ -61,63 +67,74 @@ def _ignore_interrupts() -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def perform(function: Callable, arguments: dict, log: Path):
-    """What a worker does with a task; what it prints goes into ``log``."""
+def perform(function: Callable, arguments: dict, log: Path) -> Outcome:
+    """What a worker does with a task; what it prints goes into ``log``. The file beside it is there while it
+    works: left behind, it tells whose worker was killed."""
     os.environ |= ONE_THREAD
-    with open(log, "a", buffering=1, encoding="utf-8") as lines, redirect_stdout(lines), hardware.threads(1):
-        return function(**arguments)
+    began = _began(log)
+    began.touch()
+    try:
+        with open(log, "a", buffering=1, encoding="utf-8") as lines, redirect_stdout(lines), hardware.threads(1):
+            return function(**arguments)
+    except (Exception, SystemExit) as error:
+        raise _portable(error) from None
+    finally:
+        began.unlink(missing_ok=True)
+
+
+def _began(log: Path) -> Path:
+    return log.with_suffix(".began")
+
+
+def _portable(error: BaseException) -> Exception:
+    """``error``, or what it says, where it would not arrive in another process and break the pool."""
+    try:
+        arrived = pickle.loads(pickle.dumps(error))
+    except Exception:
+        arrived = None
+    return error if type(arrived) is type(error) is not SystemExit else LabError(f"{type(error).__name__}: {error}")
 
 
 def run(
     tasks: list[Task],
     executor: Callable[[], AbstractContextManager[Executor]],
     logs: Path,
-    hear: Callable[[list[Progress]], None] = lambda news: None,
-    done: Callable[[str, object], None] = lambda name, outcome: None,
-) -> dict[str, object]:
-    """By name, what each task returned, or the exception that it ended in: the others go on. ``logs`` is a
-    folder in which workers write what they print; it is printed here. ``hear`` is told how trainings get on,
+    hear: Callable[[dict[Path, Progress]], None] = lambda news: None,
+    done: Callable[[Task, Outcome], None] = lambda task, outcome: None,
+    say: Callable[[str], None] = print,
+) -> dict[str, Outcome]:
+    """Each task's outcome by its name: one that fails lets the others go on. Parents stand before children. In
+    the folder ``logs`` workers write what they print; it is said here. ``hear`` is told how trainings get on,
     ``done`` what has ended.
 
-    A killed worker's task is given to another one. Where workers die ``DEATHS`` times without a task being
-    finished, what is left ends in a ``LabError``.
+    A killed worker's task is given to another one; a task whose workers died ``DEATHS`` times ends in a
+    ``LabError``.
     """
     logs.mkdir(parents=True, exist_ok=True)
-    rest = _Rest(tasks, logs, hear, done)
-    deaths = 0
+    rest = _Rest(tasks, logs, hear, done, say)
     while rest.open():
-        before = len(rest.outcomes)
         try:
             with executor() as pool:
                 rest.work_through(pool)
         except BrokenExecutor as error:
-            deaths = deaths + 1 if len(rest.outcomes) == before else 1
-            names = ", ".join(rest.began) or "none of the tasks"
-            print(f"A worker died ({type(error).__name__}) while these were under way: {names}.", flush=True)
-            if deaths == DEATHS:
-                rest.give_up()
+            rest.bury(error)
     return rest.outcomes
 
 
-def take_turns(tasks: list[Task], at_a_time: int, done: Callable[[str, object], None]) -> dict[str, object]:
+def take_turns(tasks: list[Task], at_a_time: int, done: Callable[[Task, Outcome], None]) -> dict[str, Outcome]:
     """``run`` in this process, for functions that are generators: on a GPU a few at a time take turns."""
     outcomes = {}
-
-    def guarded(task: Task):
-        try:
-            return _orphaned(task, outcomes) or (yield from task.function(**task.arguments))
-        except Exception as error:  # whatever it was: the others go on
-            return error
-
     while left := [task for task in tasks if task.name not in outcomes]:
         ready = [task for task in left if task.after is None or task.after in outcomes][:at_a_time]
-        for task, outcome in zip(ready, hardware.side_by_side(map(guarded, ready))):
-            outcomes[task.name] = outcome
-            done(task.name, outcome)
+        turns = [hardware.guarded(task.function(**task.arguments)) for task in ready if not _orphaned(task, outcomes)]
+        results = iter(hardware.side_by_side(turns))
+        for task in ready:
+            outcomes[task.name] = _orphaned(task, outcomes) or next(results)
+            done(task, outcomes[task.name])
     return outcomes
 
 
-def _orphaned(task: Task, outcomes: dict[str, object]) -> LabError | None:
+def _orphaned(task: Task, outcomes: dict[str, Outcome]) -> LabError | None:
     """What a task ends in whose parent failed."""
     if isinstance(outcomes.get(task.after), Exception):
         return LabError(f"{task.name} was not begun, since {task.after} failed.")
@@ -127,11 +144,11 @@ def _orphaned(task: Task, outcomes: dict[str, object]) -> LabError | None:
 class _Rest:
     """What is left of the tasks, and how the others ended."""
 
-    def __init__(self, tasks: list[Task], logs: Path, hear, done):
-        self.tasks, self.logs, self.hear, self.done = tasks, logs, hear, done
-        self.outcomes, self.began, self.news, self.read = {}, [], News(), {}
-        for task in tasks:
-            self.read[task.name] = _size(self._log(task))  # what an earlier run said is not said again
+    def __init__(self, tasks: list[Task], logs: Path, hear, done, say):
+        self.tasks, self.logs, self.hear, self.done, self.say = tasks, logs, hear, done, say
+        self.outcomes, self.deaths, self.news = {}, Counter(), News()
+        # What an earlier run said is not said again.
+        self.read = {task.name: len(self._said(task, 0)) for task in tasks}
 
     def open(self) -> list[Task]:
         return [task for task in self.tasks if task.name not in self.outcomes]
@@ -143,16 +160,23 @@ class _Rest:
             for task in self.open():
                 if orphaned := _orphaned(task, self.outcomes):
                     self._end(task, orphaned)
-                elif task.name not in given and (task.after is None or task.after in self.outcomes):
+                elif task.name not in given and self._may_begin(task, futures):
                     given.add(task.name)
+                    _began(self._log(task)).unlink(missing_ok=True)
                     futures[pool.submit(perform, task.function, task.arguments, self._log(task))] = task
             if not futures:
                 return
-            self.began = [task.name for future, task in futures.items() if future.running()]
             ended, _ = wait(futures, POLL, FIRST_COMPLETED)
-            self._listen(futures)
+            self._listen(futures.values())
             for future in ended:
                 self._finish(futures.pop(future), future)
+
+    def _may_begin(self, task: Task, futures: dict[Future, Task]) -> bool:
+        """Its parent is done; and a task that may have killed its workers, alone."""
+        if task.after is not None and task.after not in self.outcomes:
+            return False
+        suspects = [other for other in (task, *futures.values()) if self.deaths[other.name] == DEATHS - 1]
+        return not futures or not suspects
 
     def _finish(self, task: Task, future: Future) -> None:
         try:
@@ -163,29 +187,41 @@ class _Rest:
             outcome = error
         self._end(task, outcome)
 
-    def _end(self, task: Task, outcome: object) -> None:
+    def _end(self, task: Task, outcome: Outcome) -> None:
         self.outcomes[task.name] = outcome
-        self.done(task.name, outcome)
+        self.done(task, outcome)
 
-    def give_up(self) -> None:
+    def bury(self, error: BrokenExecutor) -> None:
+        """Say whose worker died, and give up a task for which that was once too often."""
+        why = str(error.__cause__ or error).strip().splitlines()[-1]
+        killed = [task for task in self.open() if _began(self._log(task)).exists()]
+        # A pool that breaks before anything began, as where workers cannot be started, is everybody's death.
+        for task in killed or self.open():
+            self.deaths[task.name] += 1
+        self.say(f"A worker died ({why}); under way: {', '.join(task.name for task in killed) or 'nothing'}.")
         for task in self.open():
-            self._end(task, LabError(f"{task.name}: workers died {DEATHS} times and nothing was finished."))
+            if self.deaths[task.name] >= DEATHS:
+                self._end(task, LabError(f"{task.name}: its worker died {DEATHS} times ({why})."))
 
-    def _listen(self, futures: dict[Future, Task]) -> None:
-        """Print what workers printed, and tell how the trainings get on."""
-        for task in futures.values():
-            log = self._log(task)
-            if (size := _size(log)) > self.read[task.name]:
-                with open(log, encoding="utf-8", errors="replace") as lines:
-                    lines.seek(self.read[task.name])
-                    print(lines.read(), end="", flush=True)
-                self.read[task.name] = size
-        if news := self.news.of(task.folder for task in futures.values()):
+    def _listen(self, tasks) -> None:
+        """Say what workers printed, and tell how the trainings get on."""
+        for task in tasks:
+            new = self._said(task, self.read[task.name])
+            self.read[task.name] += len(new)
+            for line in new.decode(errors="replace").splitlines():
+                self.say(line)
+        if news := self.news.of([task.folder for task in tasks]):
             self.hear(news)
+
+    def _said(self, task: Task, start: int) -> bytes:
+        """Whole lines of a task's log, from a byte on."""
+        log = self._log(task)
+        if not log.exists():
+            return b""
+        with open(log, "rb") as lines:
+            lines.seek(start)
+            whole, newline, _ = lines.read().rpartition(b"\n")
+            return whole + newline
 
     def _log(self, task: Task) -> Path:
         return self.logs / f"{task.name}.log"
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0

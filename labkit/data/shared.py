@@ -18,8 +18,9 @@ def share(dataset: Dataset, folder: Path) -> Path:
     """Write ``dataset`` into ``folder`` where it is not there yet; the file, which ``shared`` reads."""
     path = Path(folder) / f"images-{dataset.fingerprint()[:16]}.safetensors"
     if not path.exists():
-        tensors = {f"{part}.pixels": getattr(dataset, part).pixels for part in PARTS}
-        tensors |= {f"{part}.labels": getattr(dataset, part).labels for part in PARTS}
+        # Copies, since parts may share their memory, which a file of tensors cannot.
+        tensors = {f"{part}.pixels": getattr(dataset, part).pixels.clone() for part in PARTS}
+        tensors |= {f"{part}.labels": getattr(dataset, part).labels.clone() for part in PARTS}
         write_tensors(path, tensors, {"name": dataset.name, "classes": json.dumps(dataset.classes)})
     return path
 

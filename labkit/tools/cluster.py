@@ -17,19 +17,28 @@ CONNECT = "10s"
 def cluster(address: str, store: Path) -> Iterator[Executor]:
     """The workers of the Dask scheduler at ``address``, such as ``tcp://host:8786``.
 
-    Raises ``LabError`` where no scheduler answers, it has no worker, or a worker has another labkit, more than
-    one thread, or does not see the folder ``store``.
+    Raises ``LabError`` where no scheduler answers, or a worker that is there has another labkit, more than one
+    thread, or does not see the folder ``store``.
     """
-    client = _client(address)
-    with client:
-        _check(client, address, store)
+    with _client(address) as client:
+        try:
+            _check(client, store)
+        except OSError as error:  # as where a worker ends meanwhile
+            raise LabError(f"A worker of {address} does not answer ({error}): start the sweep again.") from None
         yield client.get_executor(pure=False)
 
 
-def workers_at(address: str) -> int:
-    """How many workers the scheduler has now."""
+def workers_at(address: str, wanted: int | None) -> int:
+    """How many workers the scheduler has, as soon as there are as many as ``wanted``; where none is, a first one is
+    waited for for a while. Raises ``LabError`` where none comes."""
     with _client(address) as client:
-        return len(client.scheduler_info(n_workers=-1)["workers"])
+        try:
+            client.wait_for_workers(wanted or 1, timeout=None if wanted else PATIENCE)
+        except TimeoutError:
+            raise LabError(
+                f"The scheduler at {address} has no worker: start some with dask worker {address} --nthreads 1."
+            ) from None
+        return len(client.nthreads())
 
 
 def _client(address: str):
@@ -46,11 +55,7 @@ def _client(address: str):
         ) from None
 
 
-def _check(client, address: str, store: Path) -> None:
-    try:
-        client.wait_for_workers(1, timeout=PATIENCE)
-    except TimeoutError:
-        raise LabError(f"The scheduler at {address} has no worker: start some with dask worker {address}.") from None
+def _check(client, store: Path) -> None:
     for worker, found in client.get_versions(packages=["labkit"])["workers"].items():
         if (version := found["packages"].get("labkit")) != labkit.__version__:
             raise LabError(

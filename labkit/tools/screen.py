@@ -4,6 +4,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import contextmanager
+from pathlib import Path
 
 from tqdm.std import tqdm
 
@@ -19,8 +20,8 @@ class Screen:
         self.terminal = sys.stderr.isatty()
         self.bar = tqdm(total=total, desc=title, unit=unit, leave=False, disable=not self.terminal, dynamic_ncols=True)
 
-    def hear(self, news: list[Progress]) -> None:
-        for progress in news:
+    def hear(self, news: dict[Path, Progress]) -> None:
+        for progress in news.values():
             if self.terminal:
                 self.bar.set_postfix_str(str(progress))
             elif progress.history:

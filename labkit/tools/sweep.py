@@ -35,7 +35,9 @@ def add_commands(commands) -> None:
     sweep_ = commands.add_parser("sweep", help="train, prune and fine-tune a grid of networks; a front of all")
     sweep_.add_argument("grid", type=Path, help="a TOML file; labkit/methods/front/grid.py shows one")
     sweep_.add_argument("--out", type=Path, help="the store of runs (default: runs/sweeps/NAME OF THE FILE)")
-    sweep_.add_argument("--workers", type=int, help="processes on this machine (default: one a core)")
+    sweep_.add_argument(
+        "--workers", type=int, help="processes here (default: one a core); with --scheduler, how many to wait for"
+    )
     sweep_.add_argument("--scheduler", metavar="ADDRESS", help="a Dask scheduler, whose workers see the store")
     sweep_.add_argument("--dry-run", action="store_true", help="say what would be made and how long it takes")
     sweep_.set_defaults(command=sweep)
@@ -48,16 +50,22 @@ def sweep(options) -> None:
         raise LabError(f"--workers is {options.workers}: give a whole number from 1.")
     store = (options.out or here.runs / "sweeps" / options.grid.stem).resolve()
     datasets = [data.load(name, here.downloads) for name in grid.data]
-    runs = {run["name"]: run for run in described(grid, datasets)}
-    todo = {name: run for name, run in runs.items() if not is_done(run, store) and not is_lost(run, runs, store)}
-    count = cluster.workers_at(options.scheduler) if options.scheduler else options.workers
-    count = count or workers.processes_for(len(todo), hardware.cores().count)
     device = CPU if options.scheduler else here.device
+    if device != CPU and options.workers:
+        raise LabError("--workers is for processes on a CPU: on a graphics card trainings take turns in one process.")
+    precision = str(hardware.fast_dtype(device)).removeprefix("torch.")
+    runs = {run["name"]: run for run in described(grid, datasets, precision)}
+    todo = {name: run for name, run in runs.items() if not is_done(run, store) and not is_lost(run, runs, store)}
+    if options.scheduler:
+        count = at_once = cluster.workers_at(options.scheduler, options.workers)
+    else:
+        count = options.workers or workers.processes_for(len(todo), hardware.processes())
+        at_once = min(count, hardware.processes()) if device == CPU else 1
     print(f"{options.grid.stem}: {len(runs)} runs, {len(runs) - len(todo)} done, {len(todo)} to make in {store}")
     if todo:
-        print(forecast(todo, runs, datasets, count if device == CPU else 1, device), flush=True)
+        print(forecast(todo, runs, datasets, at_once, device), flush=True)
     if not options.dry_run:
-        failed = make_all(todo, datasets, store, options.scheduler, count, device) if todo else []
+        failed = make_all(todo, runs, datasets, store, options.scheduler, count, device) if todo else []
         print(report(runs, store))
         if failed:
             raise LabError("\n  ".join([f"{len(failed)} runs failed; the same command tries them again:", *failed]))
@@ -116,16 +124,22 @@ def seconds_of(run: dict, network: Specification, parent: Specification, sizes: 
 
 
 def make_all(
-    todo: dict[str, dict], datasets: list, store: Path, scheduler: str | None, count: int, device: torch.device
+    todo: dict[str, dict],
+    runs: dict[str, dict],
+    datasets: list,
+    store: Path,
+    scheduler: str | None,
+    count: int,
+    device: torch.device,
 ) -> list[str]:
-    """Make the runs, a parent before its children; a line for each that failed."""
+    """Make the runs of ``todo``, a parent before its children; a line for each that failed."""
     store.mkdir(parents=True, exist_ok=True)
     images = {dataset.fingerprint(): share(dataset, store) for dataset in datasets}
     tasks = [
         Task(
             name,
             front.make if device == CPU else front.in_turns,
-            {"content": run, "images": images[run["images"]], "store": store},
+            {"content": run, "images": images[run["images"]], "store": store, "device": device.type},
             store / name,
             run["parent"] if run["parent"] in todo else None,
         )
@@ -133,16 +147,18 @@ def make_all(
     ]
     screen, ended = Screen("sweep", len(tasks), "run"), []
 
-    def done(name: str, outcome: object) -> None:
-        ended.append(name)
-        how = f"failed ({outcome})" if isinstance(outcome, Exception) else "diverged" * diverged(store / name) or "done"
-        screen.say(f"{name}: {how}, {len(ended)} of {len(tasks)}")
+    def done(task: Task, outcome: object) -> None:
+        ended.append(task)
+        how = "diverged" if diverged(task.folder) else "done"
+        if isinstance(outcome, Exception):
+            how = "not made" if is_lost(runs[task.name], runs, store) else f"failed ({_said(outcome)})"
+        screen.say(f"{task.name}: {how}, {len(ended)} of {len(tasks)}")
         screen.done(len(ended))
 
     try:
         if device == CPU:
             executor = (lambda: cluster.cluster(scheduler, store)) if scheduler else (lambda: workers.local(count))
-            outcomes = workers.run(tasks, executor, store / "logs", screen.hear, done)
+            outcomes = workers.run(tasks, executor, store / "logs", screen.hear, done, screen.say)
         else:
             news = News()
             with repeatedly(lambda: screen.hear(news.of(task.folder for task in tasks))):
@@ -150,10 +166,14 @@ def make_all(
     finally:
         screen.close()
     return [
-        f"{name}: {outcome if isinstance(outcome, LabError) else repr(outcome)}"
+        f"{name}: {_said(outcome)}"
         for name, outcome in outcomes.items()
-        if isinstance(outcome, Exception)
+        if isinstance(outcome, Exception) and not is_lost(runs[name], runs, store)
     ]
+
+
+def _said(error: Exception) -> str:
+    return str(error) if isinstance(error, LabError) else repr(error)
 
 
 def report(runs: dict[str, dict], store: Path) -> str:
@@ -165,6 +185,7 @@ def report(runs: dict[str, dict], store: Path) -> str:
     lines += [f"{name}: not made, since what it is made from diverged" for name in lost]
     text = "\n\n".join(filter(None, lines)) + "\n"
     write_text(store / "results.md", text)
+    written = [store / "results.md"]
     if any(run.kind == front.CUT for run in there):
-        plots.save(front.front(there), store / "front.png")
-    return f"{text}\n{store / 'results.md'}, {store / 'front.png'}"
+        written.append(plots.save(front.front(there), store / "front.png"))
+    return f"{text}\n{', '.join(map(str, written))}"

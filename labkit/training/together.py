@@ -2,10 +2,12 @@
 
 import tempfile
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 from labkit import hardware, records, workers
 from labkit.data.shared import share, shared
+from labkit.progress import Progress
 from labkit.records import Record
 from labkit.training.loop import configuration, fit, steps
 from labkit.training.pace import WORTHWHILE, seconds_per_step
@@ -27,9 +29,14 @@ def fit_all(trainings: Iterable[dict]) -> list[Record]:
     on_cpu = all(training["data"].train.labels.device.type == "cpu" for training in trainings)
     missing = [training for training in trainings if on_cpu and not _finished(training)]
     if (count := worthwhile(missing)) and _can_be_sent(missing):
-        _in_processes(missing, count)
-        return [records.load(training["folder"]) for training in trainings]
-    return hardware.side_by_side(steps(**training) for training in trainings)
+        made = {training["folder"]: outcome for training, outcome in zip(missing, _by_workers(missing, count))}
+        outcomes = [made.get(training["folder"]) or records.load(training["folder"]) for training in trainings]
+    else:
+        outcomes = hardware.side_by_side(hardware.guarded(steps(**training)) for training in trainings)
+    for outcome in outcomes:
+        if isinstance(outcome, Exception):
+            raise outcome
+    return outcomes
 
 
 def _finished(training: dict) -> bool:
@@ -38,27 +45,27 @@ def _finished(training: dict) -> bool:
 
 
 def _can_be_sent(trainings: list[dict]) -> bool:
-    """Whether the penalties, functions of a notebook perhaps, can be brought to another process."""
+    """Whether the trainings, functions of a notebook in them, can be brought to another process."""
     from joblib.externals import cloudpickle
 
     try:
-        cloudpickle.dumps([training.get("penalty_gradient") for training in trainings])
+        cloudpickle.dumps([training | {"data": None, "watch": None} for training in trainings])
     except Exception as error:  # whatever a function may hold that cannot be copied
-        print(f"One training follows the other: the penalty cannot be sent to another process ({error}).")
+        print(f"One training follows the other, since they cannot be sent to other processes ({error}).")
         return False
     return True
 
 
 def worthwhile(trainings: list[dict]) -> int:
     """How many processes are faster than this one alone; 0 if none are."""
-    cores, count = hardware.cores().count, len(trainings)
+    cores, count = hardware.processes(), len(trainings)
     if count < 2 or cores < 2:
         return 0
     alone, each, timed = 0.0, [], {}
     for training in trainings:
         model, images, recipe = training["model"], training["data"].train, training["recipe"]
         key = model.specification, recipe.batch
-        timed[key] = timed.get(key) or seconds_per_step(model, images, recipe, (1, cores))
+        timed[key] = timed.get(key) or seconds_per_step(model, images, recipe, {1, hardware.cores().count})
         number = recipe.epochs * steps_per_epoch(len(images), recipe.batch)
         alone += number * min(timed[key].values())
         each.append(number * timed[key][1])
@@ -66,30 +73,34 @@ def worthwhile(trainings: list[dict]) -> int:
     return workers.processes_for(count, cores) if together < WORTHWHILE * alone else 0
 
 
-def _in_processes(trainings: list[dict], count: int) -> None:
-    watches = {Path(training["folder"]).name: training.get("watch") for training in trainings}
+@cache
+def _scratch() -> tempfile.TemporaryDirectory:
+    """A folder for what workers need, as long as this process lives: the next cell finds the images there."""
+    return tempfile.TemporaryDirectory(prefix="labkit-", ignore_cleanup_errors=True)
 
-    def hear(news):
-        for progress in news:
-            if progress.history and (watch := watches[progress.name]):
+
+def _by_workers(trainings: list[dict], count: int) -> list[Record | Exception]:
+    scratch = Path(_scratch().name)
+    tasks = [_task(number, training, scratch) for number, training in enumerate(trainings)]
+    watches = {task.folder: training.get("watch") for task, training in zip(tasks, trainings)}
+
+    def hear(news: dict[Path, Progress]) -> None:
+        for folder, progress in news.items():
+            if progress.history and (watch := watches[folder]):
                 watch(progress.history, progress.epochs)
 
-    def done(name, outcome):
-        if isinstance(outcome, Record) and (watch := watches[name]):
+    def done(task: Task, outcome: object) -> None:
+        if isinstance(outcome, Record) and (watch := watches[task.folder]):
             watch(outcome.history, len(outcome.history))
 
-    with tempfile.TemporaryDirectory(prefix="labkit-", ignore_cleanup_errors=True) as folder:
-        tasks = [_task(training, Path(folder)) for training in trainings]
-        outcomes = workers.run(tasks, lambda: workers.local(count), Path(folder), hear, done)
-    for outcome in outcomes.values():
-        if isinstance(outcome, Exception):
-            raise outcome
+    outcomes = workers.run(tasks, lambda: workers.local(count), scratch, hear, done)
+    return [outcomes[task.name] for task in tasks]
 
 
-def _task(training: dict, shared_in: Path) -> Task:
+def _task(number: int, training: dict, scratch: Path) -> Task:
     folder = Path(training["folder"]).resolve()
-    here = {"folder": folder, "data": share(training["data"], shared_in), "watch": None}
-    return Task(folder.name, fit_shared, {"training": training | here}, folder)
+    sent = {"folder": folder, "data": share(training["data"], scratch), "watch": None}
+    return Task(f"{number}-{folder.name}", fit_shared, {"training": training | sent}, folder)
 
 
 def fit_shared(training: dict) -> Record:

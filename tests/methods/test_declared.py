@@ -3,7 +3,7 @@
 import pytest
 
 from labkit import methods
-from labkit.methods import front, slimming, slimming_tasks
+from labkit.methods import slimming, slimming_tasks
 from labkit.tools import estimate, figures
 
 
@@ -21,8 +21,8 @@ def throw_away(tmp_path, monkeypatch):
 
 
 def test_what_methods_declare_is_found_in_alphabetical_order():
-    assert methods.declared("figures") == [front.figures, slimming.figures, slimming_tasks.figures]
-    assert methods.declared("results") == [front.results, slimming.results]
+    assert methods.declared("figures") == [slimming.figures, slimming_tasks.figures]
+    assert methods.declared("results") == [slimming.results]
     assert methods.declared("overview") == [slimming.overview]
     assert methods.declared("COSTS") == [slimming.COSTS]
     assert methods.declared("nothing of this name") == []

@@ -1,6 +1,7 @@
 """Where one waits: the training that runs is said, in a log line by line, on a terminal in one line."""
 
 import os
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -16,8 +17,8 @@ HALF_WAY = Progress("sparsity-lambda0.004", 2, HISTORY, [30.0])
 
 def test_a_log_has_a_line_an_epoch_and_no_carriage_return(capsys):
     shown = screen.Screen("01", 30, "cell")
-    shown.hear([Progress("sparsity-lambda0.004", 2)])
-    shown.hear([HALF_WAY])
+    shown.hear({Path("a"): Progress("sparsity-lambda0.004", 2)})
+    shown.hear({Path("a"): HALF_WAY})
     shown.close()
     out, err = capsys.readouterr()
     said = "sparsity-lambda0.004: epoch 1 of 2, loss 0.50, validation accuracy 91.2%, about 0.5 minutes left\n"
@@ -27,9 +28,9 @@ def test_a_log_has_a_line_an_epoch_and_no_carriage_return(capsys):
 def test_a_terminal_has_one_line_that_names_the_training(capsys, monkeypatch):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     shown = screen.Screen("01", 30, "cell")
-    shown.hear([Progress("sparsity-lambda0.004", 2)])
+    shown.hear({Path("a"): Progress("sparsity-lambda0.004", 2)})
     shown.done(27)
-    shown.hear([HALF_WAY])
+    shown.hear({Path("a"): HALF_WAY})
     shown.close()
     out, err = capsys.readouterr()
     assert out == "" and "\n" not in err.strip()
@@ -63,4 +64,4 @@ def test_what_an_earlier_training_left_behind_is_no_news(tmp_path):
     tiny_fit(tmp_path / "run", 1)
     (tmp_path / "run" / "progress.json").write_text('{"name": "run", "epochs": 2}', encoding="utf-8")
     os.utime(tmp_path / "run" / "progress.json", (1, 1))
-    assert News().of(tmp_path.glob("*")) == []
+    assert News().of(tmp_path.glob("*")) == {}

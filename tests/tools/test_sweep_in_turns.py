@@ -2,6 +2,7 @@
 
 import torch
 
+from labkit.data import Dataset
 from labkit.methods import front
 from labkit.methods.front.grid import Grid, described
 from labkit.settings import LabError, Recipe
@@ -11,11 +12,14 @@ from labkit.workers import Task, take_turns
 GPU = torch.device("cuda")
 
 
-def test_a_grid_is_made_in_this_process_and_a_training_that_diverges_costs_only_its_own(tmp_path, tiny_data, capsys):
+def test_a_grid_is_made_in_this_process_and_a_training_that_diverges_costs_only_its_own(
+    tmp_path, tiny_data, capsys, monkeypatch
+):
+    monkeypatch.setattr(Dataset, "to", lambda self, device: self)  # there is no GPU
     recipes = (Recipe(1, 50, learning_rate=0.01, schedule="linear"), Recipe(1, 50, learning_rate=1e30))
     grid = Grid(("vgg11",), Recipe(1, 50, schedule="linear"), (0.3, 0.5), widths=(0.05,), fine_tune=recipes)
-    runs = {run["name"]: run for run in described(grid, [tiny_data])}
-    assert sweep.make_all(runs, [tiny_data], tmp_path, None, 1, GPU) == []
+    runs = {run["name"]: run for run in described(grid, [tiny_data], "float32")}
+    assert sweep.make_all(runs, runs, [tiny_data], tmp_path, None, 1, GPU) == []
     assert all(sweep.is_done(run, tmp_path) for run in runs.values())
     page = sweep.report(runs, tmp_path)
     assert page.count("diverged: The training diverged") == 2 and "| vgg11x0.05-tiny |" in page
@@ -38,7 +42,7 @@ def test_who_fails_in_turns_lets_the_others_finish(tmp_path):
         Task("other", right, {"value": 3}, tmp_path, "a"),
     ]
     ended = []
-    outcomes = take_turns(tasks, 2, lambda name, outcome: ended.append(name))
+    outcomes = take_turns(tasks, 2, lambda task, outcome: ended.append(task.name))
     assert (outcomes["a"], outcomes["other"]) == (1, 3) and ended == ["a", "b", "child", "other"]
     assert isinstance(outcomes["b"], ValueError)
     assert isinstance(outcomes["child"], LabError) and "child was not begun, since b failed" in str(outcomes["child"])

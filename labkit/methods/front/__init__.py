@@ -1,7 +1,7 @@
 """Fronts of compression and accuracy: networks trained, cut by a criterion and a policy, fine-tuned."""
 
 from labkit.methods.front.grid import Grid, read
-from labkit.methods.front.view import figures, front, results, table
+from labkit.methods.front.view import front, table
 from labkit.methods.front.work import CUT, DIVERGED, KINDS, TRAINED, TUNED, in_turns, make
 
 __all__ = [
@@ -11,11 +11,9 @@ __all__ = [
     "TRAINED",
     "TUNED",
     "Grid",
-    "figures",
     "front",
     "in_turns",
     "make",
     "read",
-    "results",
     "table",
 ]

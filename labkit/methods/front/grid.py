@@ -24,6 +24,7 @@ learning_rate = 0.01
 import tomllib
 from collections.abc import Callable
 from dataclasses import MISSING, asdict, dataclass, fields
+from functools import lru_cache
 from itertools import product
 from pathlib import Path
 
@@ -122,17 +123,22 @@ def _refuse_unreachable(grid: Grid, path: Path) -> None:
 
 def planned(network: Specification, policy: str, ratio: float, at_least: int) -> pruning.ChannelPlan:
     """A plan of the right size, by scores that know nothing: for what can be said before the training."""
-    model = models.build(network)
-    return POLICIES[policy](pruning.random_scores(pruning.scaling_factors(model), seed=0), ratio, at_least)
+    return POLICIES[policy](_blind_scores(network), ratio, at_least)
 
 
-def described(grid: Grid, data: list[Dataset]) -> list[dict]:
-    """Every run of the grid as a dictionary, a parent before what is made from it. Its ``name``, and so its
-    folder, holds a hash of all that determines it: the same run in two grids is one run."""
+@lru_cache(maxsize=64)
+def _blind_scores(network: Specification) -> pruning.Scores:
+    return pruning.random_scores(pruning.scaling_factors(models.build(network)), seed=0)
+
+
+def described(grid: Grid, data: list[Dataset], precision: str) -> list[dict]:
+    """Every run of the grid as a dictionary, a parent before what is made from it; ``precision`` is that of the
+    device. Its ``name``, and so its folder, holds a hash of all that determines it: the same run in two grids is
+    one run."""
     runs = []
     for dataset, network, width, seed in product(data, grid.networks, grid.widths, grid.seeds):
         specification = models.named(network, width, len(dataset.classes)).to_dict()
-        facts = {"images": dataset.fingerprint(), "seed": seed}
+        facts = {"images": dataset.fingerprint(), "seed": seed, "precision": precision}
         label = f"{network}x{width:g}-{dataset.name.replace(':', '-')}-seed{seed}"
         trained = _named(label, TRAINED, None, facts, network=specification, recipe=asdict(grid.train))
         runs.append(trained)

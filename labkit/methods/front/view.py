@@ -1,18 +1,19 @@
 """Fronts as a figure and a table, from records."""
 
-import re
 from collections import defaultdict
-from pathlib import Path
+from dataclasses import asdict
 from statistics import mean
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from labkit.methods.front.work import CUT, TRAINED, TUNED
-from labkit.records import Record, load_all
+from labkit.methods.front.work import CUT, TUNED
+from labkit.records import Record
+from labkit.settings import Recipe
 from labkit.view import plots
 from labkit.view.tables import band, markdown
 
+COSTS = ("parameters", "macs")
 Point = dict[str, list[float]]
 """What was measured at one ratio, a value for each seed."""
 
@@ -20,29 +21,29 @@ Point = dict[str, list[float]]
 def points(runs: list[Record]) -> dict[tuple[str, str, float], Point]:
     """Runs of a grid by network and data set, criterion and policy, and ratio."""
     cuts = {run.name: run for run in runs if run.kind == CUT}
+    tuned = [run for run in runs if run.kind == TUNED and run.config["parent"] in cuts]
+    differ = [key for key in asdict(Recipe(1, 1)) if len({run.config["recipe"][key] for run in tuned}) > 1]
     found: dict[tuple[str, str, float], Point] = defaultdict(lambda: defaultdict(list))
 
     def point(cut: Record) -> Point:
-        network = re.sub(r"-seed\d+-.*", "", cut.name)
+        network, _, _ = cut.name.rpartition(f"-seed{cut.config['seed']}-{cut.config['criterion']}-")
         return found[network, f"{cut.config['criterion']}, {cut.config['policy']}", cut.config["ratio"]]
 
     for cut in cuts.values():
         for name, accuracy in cut.results["validation"].items():
             point(cut)[name].append(accuracy)
-        for cost in ("parameters", "macs"):
+        for cost in COSTS:
             point(cut)[cost].append(cut.results[cost] / cut.results[f"parent_{cost}"])
-    for run in runs:
-        if run.kind == TUNED and run.config["parent"] in cuts:
-            recipe = run.config["recipe"]
-            stage = f"fine-tuned, {recipe['epochs']} epochs at {recipe['learning_rate']:g}"
-            point(cuts[run.config["parent"]])[stage].append(run.results["validation_accuracy"])
+    for run in tuned:
+        words = [f"{key.replace('_', ' ')} {run.config['recipe'][key]}" for key in differ]
+        stage = f"fine-tuned ({', '.join(words)})" if words else "fine-tuned"
+        point(cuts[run.config["parent"]])[stage].append(run.results["validation_accuracy"])
     return dict(sorted(found.items()))
 
 
 def _stages(found: dict) -> list[str]:
     """Columns of accuracies, in the order in which they come about."""
-    names = {name for point in found.values() for name in point} - {"parameters", "macs"}
-    return ["parent", "as_it_stands", "recalibrated", *sorted(name for name in names if name.startswith("fine"))]
+    return list(dict.fromkeys(name for point in found.values() for name in point if name not in COSTS))
 
 
 def table(runs: list[Record]) -> str:
@@ -57,7 +58,7 @@ def table(runs: list[Record]) -> str:
             network,
             choice,
             f"{ratio:.0%}",
-            *(f"{mean(point[cost]):.1%}" for cost in ("parameters", "macs")),
+            *(f"{mean(point[cost]):.1%}" for cost in COSTS),
             *(band(point.get(stage, [])) for stage in stages),
             str(len(point["parent"])),
         ]
@@ -97,16 +98,3 @@ def front(runs: list[Record]) -> Figure:
     axes[0].yaxis.set_major_formatter(PercentFormatter(1))
     axes[-1].legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8)
     return figure
-
-
-def _runs(folder: Path) -> list[Record]:
-    return [run for kind in (TRAINED, CUT, TUNED) for run in load_all(folder, kind)]
-
-
-def figures(folder: Path) -> dict[str, Figure]:
-    runs = _runs(folder)
-    return {"front": front(runs)} if any(run.kind == CUT for run in runs) else {}
-
-
-def results(folder: Path) -> str:
-    return table(_runs(folder))

@@ -4,7 +4,7 @@ validation images, since fronts are there to choose from."""
 from collections.abc import Generator
 from pathlib import Path
 
-from labkit import measure, models, records, settings, training
+from labkit import measure, models, records, training
 from labkit.data import Dataset
 from labkit.data.shared import shared
 from labkit.hardware import finish
@@ -34,18 +34,19 @@ KINDS = {
 }
 
 
-def make(content: dict, images: Path, store: Path) -> Record:
+def make(content: dict, images: Path, store: Path, device: str = "cpu") -> Record:
     """The run that ``content`` (of ``grid.described``) describes, in its folder in ``store``, on the images that
     ``data.shared`` reads there; made once. A training that diverges leaves a record that says so."""
-    return finish(in_turns(content, images, store))
+    return finish(in_turns(content, images, store, device))
 
 
-def in_turns(content: dict, images: Path, store: Path) -> Generator[None, None, Record]:
+def in_turns(content: dict, images: Path, store: Path, device: str = "cpu") -> Generator[object, None, Record]:
     """``make`` as a generator, so that several can take turns on a GPU (``hardware.side_by_side``)."""
-    folder, data = store / content["name"], shared(images).to(settings.current().device)
-    if diverged(folder):
-        return records.load(folder)
+    folder, data = store / content["name"], shared(images).to(device)
+    give_back = yield from records.acquired(folder.with_name(f"{folder.name}.made"))
     try:
+        if diverged(folder):
+            return records.load(folder)
         if content["kind"] == CUT:
             return _cut(content, data, folder)
         return (yield from _training(content, data, folder))
@@ -54,6 +55,8 @@ def in_turns(content: dict, images: Path, store: Path) -> Generator[None, None, 
         network = _network(content, folder).to_dict()
         record = Record(DIVERGED, {"run": content["name"]}, network, results={"said": str(error)})
         return records.save(record.with_folder(folder))
+    finally:
+        give_back()
 
 
 def diverged(folder: Path) -> bool:
