@@ -175,20 +175,22 @@ def test_what_cannot_be_sent_to_a_worker_fails_its_own_task_only(task, tmp_path)
     assert isinstance(outcomes["a"], Exception) and outcomes["b"] == "B"
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # loky's, when it is killed
-def test_an_interrupt_ends_the_workers(task, tmp_path):
-    def pool():
-        commands = [" ".join(child.cmdline()) for child in psutil.Process().children(recursive=True)]
-        return [command for command in commands if "LokyProcess" in command]
+def pool():
+    commands = [" ".join(child.cmdline()) for child in psutil.Process().children(recursive=True)]
+    return [command for command in commands if "LokyProcess" in command]
 
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # loky's, when it is killed
+def test_an_interrupt_ends_the_workers_and_what_waits_is_not_begun(task, tmp_path):
     def interrupted(news):
         assert pool()
         raise KeyboardInterrupt
 
     progress.write(tmp_path / "slow", Progress("slow", 3))
+    tasks = [task("slow", time.sleep, secs=600), *(task(f"t{number}") for number in range(20))]
     with pytest.raises(KeyboardInterrupt):
-        workers.run([task("slow", time.sleep, secs=600)], local(1), tmp_path / "logs", hear=interrupted)
-    assert not pool()
+        workers.run(tasks, local(1), tmp_path / "logs", hear=interrupted)
+    assert not pool() and not (tmp_path / "log").exists()
 
 
 @pytest.mark.parametrize(
