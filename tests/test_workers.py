@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import psutil
 import pytest
 import torch
-from sweeps import chatty, die_always, die_once, fail, note, threads_here, unpicklable
+from sweeps import chatty, die_always, die_once, fail, note, rest, threads_here, unpicklable
 
 from labkit import progress, workers
 from labkit.progress import Progress
@@ -157,7 +157,6 @@ def test_tasks_that_wait_behind_one_that_always_kills_its_worker_are_done(task, 
     assert outcomes == {f"t{number}": f"T{number}" for number in range(5)}
 
 
-@pytest.mark.xfail(strict=True, reason="labkit.workers looks at what is under way too late to know")
 def test_what_was_under_way_when_a_worker_died_is_named(task, tmp_path, capsys):
     workers.run([task("deadly", die_once, marker=tmp_path / "died")], local(1), tmp_path / "logs")
     assert "while these were under way: deadly." in capsys.readouterr().out
@@ -187,7 +186,7 @@ def test_an_interrupt_ends_the_workers_and_what_waits_is_not_begun(task, tmp_pat
         raise KeyboardInterrupt
 
     progress.write(tmp_path / "slow", Progress("slow", 3))
-    tasks = [task("slow", time.sleep, secs=600), *(task(f"t{number}") for number in range(20))]
+    tasks = [task("slow", rest, seconds=600), *(task(f"t{number}") for number in range(20))]
     with pytest.raises(KeyboardInterrupt):
         workers.run(tasks, local(1), tmp_path / "logs", hear=interrupted)
     assert not pool() and not (tmp_path / "log").exists()
