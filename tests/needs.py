@@ -31,6 +31,10 @@ def _nbgrader() -> str | None:
     return None if find_spec("nbgrader") else 'nbgrader is missing: pip install -e ".[grading]"'
 
 
+def _cluster() -> str | None:
+    return None if find_spec("distributed") else 'Dask is missing: pip install -e ".[cluster]"'
+
+
 def _browser() -> str | None:
     if reason := _nbgrader():
         return reason
@@ -47,3 +51,4 @@ def _mark(reason: str | None):
 
 
 bubblewrap, nbgrader, browser = _mark(_bubblewrap()), _mark(_nbgrader()), _mark(_browser())
+cluster = _mark(_cluster())
