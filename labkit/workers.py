@@ -193,7 +193,8 @@ class _Rest:
 
     def bury(self, error: BrokenExecutor) -> None:
         """Say whose worker died, and give up a task for which that was once too often."""
-        why = str(error.__cause__ or error).strip().splitlines()[-1]
+        lines = str(error.__cause__ or error).strip().splitlines() or [type(error).__name__]
+        why = lines[-1] if error.__cause__ else lines[0].partition(". ")[0]
         killed = [task for task in self.open() if _began(self._log(task)).exists()]
         # A pool that breaks before anything began, as where workers cannot be started, is everybody's death.
         for task in killed or self.open():

@@ -46,10 +46,10 @@ def _finished(training: dict) -> bool:
 
 def _can_be_sent(trainings: list[dict]) -> bool:
     """Whether the trainings, functions of a notebook in them, can be brought to another process."""
-    from joblib.externals import cloudpickle
+    from joblib.externals.loky.backend.reduction import dumps  # what sends them
 
     try:
-        cloudpickle.dumps([training | {"data": None, "watch": None} for training in trainings])
+        dumps([training | {"data": None, "watch": None} for training in trainings])
     except Exception as error:  # whatever a function may hold that cannot be copied
         print(f"One training follows the other, since they cannot be sent to other processes ({error}).")
         return False
