@@ -68,7 +68,7 @@ def test_a_killed_worker_costs_no_run(grid, whole, tmp_path, capsys):
 
 
 def test_a_sweep_that_is_interrupted_ends_its_workers_and_goes_on_where_it_was(grid, whole, tmp_path, capsys):
-    process = started(grid, tmp_path / "store", "--workers", 2)
+    process = started(grid, tmp_path / "store", "--workers", 1)
     with AtAThird(tmp_path / "store", RUNS, lambda: os.killpg(process.pid, signal.SIGINT)) as interrupt:
         _, complaint = process.communicate(timeout=120)
     assert process.returncode == 130
