@@ -73,16 +73,22 @@ def cores(environment=os.environ, root: Path = Path("/")) -> Cores:
 def processes(environment=os.environ, root: Path = Path("/")) -> int:
     """How many processes of one thread can compute at once: as ``cores``, but that OMP_NUM_THREADS, which shells of
     clusters set to 1, says nothing about it."""
-    granted = cores(environment, root)
     if settings.threads_asked(environment) or "OMP_NUM_THREADS" not in environment:
-        return granted.count
-    return min(processors(), max(1, int(granted.quota or processors())))
+        return cores(environment, root).count
+    return available(root)
+
+
+def available(root: Path = Path("/")) -> int:
+    """Processors that this process may keep busy, by affinity and quota."""
+    return min(processors(), max(1, int(_quota(root) or processors())))
 
 
 def _quota(root: Path) -> float | None:
     """Cores that the control groups (v1 and v2) of this process and those above it grant, or None."""
     granted = []
     for line in _lines(root / "proc/self/cgroup"):
+        if line.count(":") < 2:
+            continue
         _, controllers, path = line.split(":", 2)
         names = [name for name in (controllers, "cpu") if "cpu" in controllers.split(",")] or ["", "unified"]
         inside = Path(path.lstrip("/"))  # in a container often a path of the host's: what is above it is read
@@ -91,7 +97,8 @@ def _quota(root: Path) -> float | None:
             limit = limit or _lines(folder / "cpu.cfs_quota_us") + _lines(folder / "cpu.cfs_period_us")
             with suppress(ValueError):  # "max", or a file that is not there
                 share, period = map(float, limit)
-                granted += [share / period] * (share > 0 < period)
+                if share > 0 < period:
+                    granted.append(share / period)
     return min(granted, default=None)
 
 

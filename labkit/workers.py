@@ -43,9 +43,9 @@ Outcome = object
 
 
 def processes_for(tasks: int, cores: int) -> int:
-    """How many at a time: one a core, or one or two more if these are all, since they would begin last and leave
-    other cores without work."""
-    return tasks if tasks <= cores + 2 else cores
+    """How many at a time: one a core, or one or two more where these are the last, since they would begin when all
+    others have ended and leave cores without work."""
+    return tasks if tasks <= cores + 2 and tasks % cores else min(tasks, cores)
 
 
 @contextmanager

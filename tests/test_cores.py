@@ -13,7 +13,6 @@ import torch
 from labkit import hardware, settings
 from labkit.hardware import Load, cores
 
-UNMENDED = pytest.mark.xfail(strict=True, reason="labkit.hardware does not bear this yet")
 HOST = "/docker/0123456789abcdef"  # what a container's /proc may name although it is not there
 
 
@@ -160,7 +159,7 @@ def test_a_quota_above_what_torch_takes_is_no_reason(machine):
         b"100000\n",
         b"1 2 3\n",
         b"0 100000\n",
-        pytest.param(b"100000 0\n", marks=UNMENDED),
+        pytest.param(b"100000 0\n"),
         b"-5 9\n",
     ],
 )
@@ -172,7 +171,7 @@ def test_an_odd_limit_is_none(machine, tmp_path, text):
 
 @pytest.mark.parametrize(
     "text",
-    [b"", b"0::/", b"\xff\n", *(pytest.param(odd, marks=UNMENDED) for odd in (b"\n", b"no colons\n", b"1:cpu\n"))],
+    [b"", b"0::/", b"\xff\n", *(pytest.param(odd) for odd in (b"\n", b"no colons\n", b"1:cpu\n"))],
 )
 def test_an_odd_list_of_control_groups_is_no_limit(machine, text):
     assert machine(files={"proc/self/cgroup": text})().quota is None
@@ -204,7 +203,6 @@ def test_a_process_that_is_really_bound_to_one_processor_takes_one_thread():
     assert printed.startswith("1 1: ")
 
 
-@UNMENDED
 def test_a_bad_labkit_threads_costs_a_command_one_sentence_and_status_1():
     command = [sys.executable, "-c", "import sys; from labkit import cli; sys.exit(cli.main(['doctor']))"]
     status, _, complaint = started(command, LABKIT_THREADS="many")

@@ -67,23 +67,23 @@ def test_a_diverging_training_leaves_no_news(tmp_path):
 
 def test_news_are_heard_once_and_again_when_they_change(tmp_path):
     news, folder = News(), tmp_path / "run"
-    assert news.of([folder]) == []
+    assert news.of([folder]) == {}
     progress.write(folder, Progress("run", 3))
-    assert [state.epochs for state in news.of([folder, tmp_path / "other"])] == [3]
-    assert news.of([folder]) == []
+    assert [state.epochs for state in news.of([folder, tmp_path / "other"]).values()] == [3]
+    assert news.of([folder]) == {}
     progress.write(folder, Progress("run", 3, [DONE], [1.0]))
     later = (folder / progress.FILE).stat().st_mtime_ns + 1  # a file system may have a coarse clock
     os.utime(folder / progress.FILE, ns=(later, later))
-    assert [state.history for state in news.of([folder])] == [[DONE]]
+    assert [state.history for state in news.of([folder]).values()] == [[DONE]]
     progress.remove(folder)
-    assert news.of([folder]) == []
+    assert news.of([folder]) == {}
 
 
 def test_what_a_killed_training_left_behind_is_no_news(tmp_path):
     progress.write(tmp_path, Progress("run", 3, [DONE], [1.0]))
     before = time.time() - 60
     os.utime(tmp_path / progress.FILE, (before, before))
-    assert News().of([tmp_path]) == []
+    assert News().of([tmp_path]) == {}
 
 
 @pytest.mark.parametrize(
@@ -103,9 +103,9 @@ def test_a_half_written_file_is_none_and_heard_of_when_it_is_whole(tmp_path, tex
     news = News()
     (tmp_path / progress.FILE).write_bytes(text.encode("latin-1"))
     assert progress.read(tmp_path) is None
-    assert news.of([tmp_path]) == []
+    assert news.of([tmp_path]) == {}
     progress.write(tmp_path, Progress("run", 3))
-    assert news.of([tmp_path]) == [Progress("run", 3)]
+    assert news.of([tmp_path]) == {tmp_path: Progress("run", 3)}
 
 
 def test_a_whole_file_cut_anywhere_is_none(tmp_path):
@@ -142,13 +142,12 @@ def test_a_training_of_which_nothing_can_be_told_goes_on(tmp_path, monkeypatch):
 def test_a_progress_file_that_cannot_be_written_or_read_costs_nothing(tmp_path):
     (tmp_path / progress.FILE).mkdir()  # as good as no permission, also for root
     progress.write(tmp_path, Progress("run", 3))
-    assert progress.read(tmp_path) is None and News().of([tmp_path]) == []
+    assert progress.read(tmp_path) is None and News().of([tmp_path]) == {}
     (tmp_path / "file").touch()
     progress.write(tmp_path / "file" / "run", Progress("run", 3))
     assert progress.read(tmp_path / "file" / "run") is None
 
 
-@pytest.mark.xfail(strict=True, reason="labkit.progress.remove does not bear this yet")
 @pytest.mark.parametrize("where", ["its place", "its folder"])
 def test_a_progress_file_that_cannot_be_removed_costs_no_training(tmp_path, where):
     place = tmp_path / progress.FILE if where == "its place" else tmp_path / "file" / progress.FILE

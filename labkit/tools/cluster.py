@@ -28,7 +28,7 @@ def cluster(address: str, store: Path) -> Iterator[Executor]:
         yield client.get_executor(pure=False)
 
 
-def workers_at(address: str, wanted: int | None) -> int:
+def workers_at(address: str, wanted: int | None = None) -> int:
     """How many workers the scheduler has, as soon as there are as many as ``wanted``; where none is, a first one is
     waited for for a while. Raises ``LabError`` where none comes."""
     with _client(address) as client:
@@ -55,12 +55,17 @@ def _client(address: str):
         ) from None
 
 
+def _version() -> str:
+    """Asked in the worker's own words: what is installed may be another copy than what is imported."""
+    return __import__("labkit").__version__
+
+
 def _check(client, store: Path) -> None:
-    for worker, found in client.get_versions(packages=["labkit"])["workers"].items():
-        if (version := found["packages"].get("labkit")) != labkit.__version__:
+    for worker, version in client.run(_version, on_error="return").items():
+        if version != labkit.__version__:
             raise LabError(
-                f"The worker {worker} has labkit {version or 'not at all'}, here it is {labkit.__version__}: bring both "
-                "to one version, or stop that worker."
+                f"The worker {worker} has labkit {version}, here it is {labkit.__version__}: bring both to one version, "
+                "or stop that worker."
             )
     for worker, threads in client.nthreads().items():
         if threads != 1:

@@ -56,14 +56,14 @@ def sweep(options) -> None:
     precision = str(hardware.fast_dtype(device)).removeprefix("torch.")
     runs = {run["name"]: run for run in described(grid, datasets, precision)}
     todo = {name: run for name, run in runs.items() if not is_done(run, store) and not is_lost(run, runs, store)}
-    if options.scheduler:
-        count = at_once = cluster.workers_at(options.scheduler, options.workers)
+    if options.scheduler and not (options.dry_run and options.workers):
+        count = cluster.workers_at(options.scheduler, options.workers)
     else:
         count = options.workers or workers.processes_for(len(todo), hardware.processes())
-        at_once = min(count, hardware.processes()) if device == CPU else 1
+    at_once = count if options.scheduler else min(count, hardware.available() if device == CPU else 1)
     print(f"{options.grid.stem}: {len(runs)} runs, {len(runs) - len(todo)} done, {len(todo)} to make in {store}")
     if todo:
-        print(forecast(todo, runs, datasets, at_once, device), flush=True)
+        print(forecast(todo, runs, datasets, count, at_once, device), flush=True)
     if not options.dry_run:
         failed = make_all(todo, runs, datasets, store, options.scheduler, count, device) if todo else []
         print(report(runs, store))
@@ -93,8 +93,11 @@ def network_of(run: dict, runs: dict[str, dict]) -> Specification:
     return network.with_widths(planned(network, run["policy"], run["ratio"], run["at_least"]).widths)
 
 
-def forecast(todo: dict[str, dict], runs: dict[str, dict], datasets: list, count: int, device: torch.device) -> str:
-    """Minutes on ``count`` workers and on one, from timed steps, and the disk that the new runs will take."""
+def forecast(
+    todo: dict[str, dict], runs: dict[str, dict], datasets: list, count: int, at_once: int, device: torch.device
+) -> str:
+    """Minutes on ``count`` workers, of which ``at_once`` compute at a time, and on one, from timed steps; and the disk
+    that the new runs will take."""
     pace = cache(
         lambda network, batch: estimate.seconds_per_image(network, Recipe(1, batch), device, IN_TURNS[device.type])
     )
@@ -109,7 +112,7 @@ def forecast(todo: dict[str, dict], runs: dict[str, dict], datasets: list, count
     disk = sum(RECORD + 4 * sum(p.numel() for p in models.build(network).parameters()) for network in networks.values())
     where = f"{count} workers of one core each like this machine's" if device == CPU else "the graphics card"
     return (
-        f"about {(START_UP + max(total / count, longest)) / 60:.1f} minutes on {where}"
+        f"about {(START_UP + max(total / at_once, longest)) / 60:.1f} minutes on {where}"
         f"{f', {(START_UP + total) / 60:.1f} on one' * (count > 1)}; {disk / 1e6:.0f} MB on the disk"
     )
 

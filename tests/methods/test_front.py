@@ -49,7 +49,7 @@ def test_the_file_shown_in_the_documentation_is_one(grid):
     from labkit.methods.front import grid as module
 
     shown = module.__doc__.split("```toml\n")[1].split("```")[0]
-    assert len(described(grid(shown), [tiny()])) == 2 * 2 * (1 + 2 * 2 * 3 * 2)
+    assert len(described(grid(shown), [tiny()], "float32")) == 2 * 2 * (1 + 2 * 2 * 3 * 2)
 
 
 @pytest.mark.parametrize(
@@ -107,10 +107,6 @@ def test_a_file_that_is_no_grid_is_refused(grid, refused, text, said):
         grid(text)
 
 
-UNMENDED = "labkit.methods.front.grid does not refuse this yet"
-
-
-@pytest.mark.xfail(strict=True, reason=UNMENDED)
 @pytest.mark.parametrize(
     "text, said",
     [
@@ -133,12 +129,12 @@ def test_a_grid_that_is_not_there_is_refused(tmp_path, refused):
 
 
 def names(grid, text, data=None):
-    return [run["name"] for run in described(grid(text), [data or tiny()])]
+    return [run["name"] for run in described(grid(text), [data or tiny()], "float32")]
 
 
 def test_a_parent_comes_before_what_is_made_from_it_and_every_name_is_one_folder(grid):
     text = 'seeds = [0, 1]\npolicies = ["global", "uniform"]\n' + MINIMAL.replace("0.3", "0.3, 0.5") + TRAIN + TUNE
-    runs = described(grid(text), [tiny()])
+    runs = described(grid(text), [tiny()], "float32")
     assert len(runs) == 2 * (1 + 2 * 2 * 2)
     seen = set()
     for run in runs:
@@ -190,7 +186,7 @@ def made(tmp_path_factory):
     store = tmp_path_factory.mktemp("front")
     (store / "grid.toml").write_text('seeds = [0, 1]\npolicies = ["global", "uniform"]\n' + MINIMAL + TRAIN + TUNE)
     data = tiny()
-    runs = described(front.read(store / "grid.toml"), [data])
+    runs = described(front.read(store / "grid.toml"), [data], "float32")
     images = share(data, store)
     for run in runs:
         front.make(run, images, store)
@@ -232,13 +228,23 @@ def test_figure_and_table_are_drawn_from_the_records_alone(made, tmp_path):
     for run in runs:
         (tmp_path / run["name"]).mkdir()
         (tmp_path / run["name"] / "record.json").write_bytes((store / run["name"] / "record.json").read_bytes())
-    table = front.results(tmp_path)
-    rows = [line for line in table.splitlines() if line.startswith("| vgg11x0.05-tiny")]
+    there = records.load_all(tmp_path)
+    rows = [line for line in front.table(there).splitlines() if line.startswith("| vgg11x0.05-tiny")]
     assert len(rows) == 2 and all("scaling-factor, " in row and row.endswith("| 2 |") for row in rows)
-    assert "fine-tuned, 1 epochs at 0.01" in table
-    (figure,) = front.figures(tmp_path).values()
+    assert "recalibrated | fine-tuned | seeds" in front.table(there)
+    figure = front.front(there)
     assert len(figure.axes) == 1 and "2 seeds" in figure.axes[0].get_title()
-    assert front.figures(tmp_path / "nothing") == {} and front.results(tmp_path / "nothing") == ""
+    assert front.table([]) == ""
+
+
+def test_recipes_that_differ_have_a_column_each_that_says_how(made):
+    store, runs, _ = made
+    there = [records.load(store / run["name"]) for run in runs]
+    tuned = next(run for run in there if run.kind == front.TUNED)
+    config = tuned.config | {"recipe": tuned.config["recipe"] | {"batch": 7}}
+    other = records.Record(tuned.kind, config, tuned.network, results=tuned.results).with_folder(tuned.folder)
+    head = front.table([*there, other]).splitlines()[0]
+    assert f"fine-tuned (batch {tuned.config['recipe']['batch']}) | fine-tuned (batch 7)" in head
 
 
 def test_a_training_that_diverges_leaves_a_record_and_what_comes_after_it_is_refused(tmp_path, made, refused):
@@ -253,7 +259,6 @@ def test_a_training_that_diverges_leaves_a_record_and_what_comes_after_it_is_ref
     with refused(cut["name"], "cannot be made", "diverged"):
         front.make(cut, images, tmp_path)
     assert not (tmp_path / cut["name"] / "record.json").exists()
-    assert front.results(tmp_path) == "" and front.figures(tmp_path) == {}
 
 
 def test_a_diverging_recipe_costs_what_is_made_from_it_only_and_a_second_sweep_has_nothing_to_do(
@@ -281,7 +286,6 @@ def test_a_diverging_recipe_costs_what_is_made_from_it_only_and_a_second_sweep_h
     assert "5 runs, 5 done, 0 to make" in capsys.readouterr().out
 
 
-@pytest.mark.xfail(strict=True, reason="labkit sweep calls them failed, and says that it tries them again")
 def test_what_is_not_made_since_its_parent_diverged_is_no_failure(tmp_path, monkeypatch):
     monkeypatch.setattr("labkit.data.load", lambda name, downloads: tiny())
     (tmp_path / "grid.toml").write_text(MINIMAL + TRAIN.replace("20", "5") + "learning_rate = 1e30\n")

@@ -21,6 +21,7 @@ learning_rate = 0.01
 ```
 """
 
+import math
 import tomllib
 from collections.abc import Callable
 from dataclasses import MISSING, asdict, dataclass, fields
@@ -104,9 +105,11 @@ def read(path: Path) -> Grid:
 def _recipe(content: dict, where: str) -> Recipe:
     try:
         recipe = Recipe(**{"schedule": "linear"} | content)
-        learning_rates(recipe, 100)
-        if min(recipe.batch, recipe.learning_rate) <= 0:
+        if not (_is_whole(recipe.batch) and recipe.batch > 0 and 0 < recipe.learning_rate < math.inf):
             raise ValueError("batch and learning_rate have to be above 0")
+        if not (0 <= recipe.momentum < 1 and 0 <= recipe.weight_decay < math.inf):
+            raise ValueError("momentum is from 0 to less than 1, weight_decay from 0")
+        learning_rates(recipe, 100)
         return recipe
     except (TypeError, ValueError, LabError) as error:
         names = ", ".join(field.name for field in fields(Recipe))

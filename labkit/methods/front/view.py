@@ -92,7 +92,9 @@ def front(runs: list[Record]) -> Figure:
             axis.errorbar(x, y, reach, label=choice, capsize=3, lw=1.2, **plots.style(i))
         axis.axhline(mean(next(iter(mine.values()))["parent"]), color="black", lw=1, label="unpruned")
         seeds = len(next(iter(mine.values()))["parent"])
-        axis.set(title=f"{network}\n{seeds} seed{'s' * (seeds > 1)}", xlabel="MACs left", xlim=(0, 1.03), ylim=(0, 1.03))
+        axis.set(
+            title=f"{network}\n{seeds} seed{'s' * (seeds > 1)}", xlabel="MACs left", xlim=(0, 1.03), ylim=(0, 1.03)
+        )
         axis.xaxis.set_major_formatter(PercentFormatter(1))
     axes[0].set_ylabel(f"validation accuracy,\n{stage_name}")
     axes[0].yaxis.set_major_formatter(PercentFormatter(1))
