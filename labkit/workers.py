@@ -6,6 +6,7 @@ processes; a cluster has others (``labkit.tools.cluster``). What a task makes it
 so one that is given again, or to two processes, is made once.
 """
 
+import math
 import os
 import pickle
 import signal
@@ -53,7 +54,7 @@ def local(count: int) -> Iterator[Executor]:
     """``count`` processes on this machine; if the block ends in an error, they are killed."""
     from joblib.externals.loky import get_reusable_executor
 
-    pool = get_reusable_executor(count, timeout=IDLE, env=ONE_THREAD, initializer=_ignore_interrupts)
+    pool = get_reusable_executor(count, timeout=IDLE, env=ONE_THREAD, initializer=_begin)
     try:
         yield pool
     except BaseException:
@@ -61,9 +62,13 @@ def local(count: int) -> Iterator[Executor]:
         raise
 
 
-def _ignore_interrupts() -> None:
-    """Ctrl-C goes to the whole group of processes; who waits for the workers ends them."""
-    if threading.current_thread() is threading.main_thread():
+def _begin() -> None:
+    """What a local worker does first."""
+    from joblib.externals.loky import process_executor
+
+    # A training keeps the memory that it frees; loky would take that for a leak and start the worker anew.
+    process_executor._MAX_MEMORY_LEAK_SIZE = math.inf
+    if threading.current_thread() is threading.main_thread():  # Ctrl-C is for who waits, who then ends the workers
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 

@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from labkit import hardware, methods, models, training
+from labkit import hardware, methods, models, training, workers
 from labkit.data import Dataset, Images
 from labkit.models import Specification
 from labkit.settings import LabError, Profile, Recipe, Settings
+from labkit.training.together import CROWDED
 
 START_UP = 6.0  # seconds to start a kernel, import torch and load the data
 EPOCH = 0.2  # seconds at an epoch's end: the record so far, the live curve
@@ -81,7 +82,8 @@ def seconds_per_image(network: Specification, recipe: Recipe, device: torch.devi
         count = recipe.batch
         seconds = training.seconds_per_step(model, _images(count, network.size), recipe, {1, max(1, cores // 2), cores})
         alone = min(seconds.values())
-        return min(alone, seconds[1] / min(max(1, together), cores)) / count
+        crowded = CROWDED if workers.processes_for(together, cores) > cores else 1
+        return min(alone, crowded * seconds[1] / min(max(1, together), cores)) / count
     return _seconds_in_turns(model, recipe, device, together)
 
 

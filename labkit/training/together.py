@@ -15,6 +15,7 @@ from labkit.training.schedule import steps_per_epoch
 from labkit.workers import Task
 
 START_UP = 5.0  # seconds until workers have imported what they need
+CROWDED = 1.15  # times as long, where there are more processes than cores
 HERE_ONLY = ("folder", "watch", "save_every")  # arguments of ``fit`` that its configuration does not have
 
 
@@ -69,8 +70,9 @@ def worthwhile(trainings: list[dict]) -> int:
         number = recipe.epochs * steps_per_epoch(len(images), recipe.batch)
         alone += number * min(timed[key].values())
         each.append(number * timed[key][1])
-    together = START_UP + max(sum(each) / min(count, cores), *each)
-    return workers.processes_for(count, cores) if together < WORTHWHILE * alone else 0
+    processes = workers.processes_for(count, cores)
+    together = max(sum(each) / min(processes, cores), *each) * (CROWDED if processes > cores else 1)
+    return processes if START_UP + together < WORTHWHILE * alone else 0
 
 
 @cache
