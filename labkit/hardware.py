@@ -62,7 +62,7 @@ def cores(environment=os.environ, root: Path = Path("/")) -> Cores:
         return Cores(asked, "set by LABKIT_THREADS", quota)
     limits = {}
     if quota is not None:  # rounded down: a thread more would be stopped for part of the time, and all wait for it
-        limits[f"the container or control group grants {quota:g} cores"] = max(1, int(quota))
+        limits[f"the container or control group grants {quota:g} core{'s' * (quota != 1)}"] = max(1, int(quota))
     if processors() < os.cpu_count():
         limits[f"the process is bound to {processors()} of {os.cpu_count()} processors"] = processors()
     limits["what torch takes on this processor"] = TORCH_THREADS

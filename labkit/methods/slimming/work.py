@@ -3,6 +3,7 @@
 from labkit.methods.slimming.experiments import RECALIBRATION_IMAGES
 from labkit.settings import Profile
 from labkit.tools.estimate import Cost, Sizes, Work, left
+from labkit.training.together import START_UP  # of worker processes
 
 SWEPT = 7  # ratios in the sweeps of notebook 03
 
@@ -40,9 +41,9 @@ def _fine_tunings(profile: Profile, sizes: Sizes, data: str) -> list[Work]:
 
 
 COSTS = {
-    "01_sparsity_training": Cost(2, _trainings),
+    "01_sparsity_training": Cost(2 + START_UP, _trainings),
     "02_scaling_factors": Cost(2),
     "03_channel_pruning": Cost(4, _prunings),
-    "04_fine_tuning": Cost(6, _fine_tunings),
+    "04_fine_tuning": Cost(6 + START_UP, _fine_tunings),
     "05_report": Cost(5),
 }
