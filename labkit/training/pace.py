@@ -19,8 +19,8 @@ from labkit.settings import Recipe, threads_asked
 from labkit.training.convolution import fast_convolutions
 from labkit.training.step import optimizer_of, train_step
 
-WARM_UP, ROUNDS, ENOUGH = 1, 9, 0.4  # steps before; timed steps at most; seconds of them that are enough
-WORTHWHILE = 0.9  # more threads, or processes, are left where they save less than a tenth
+WARM_UP, TIMED, ROUNDS, ENOUGH = 1, 2, 5, 0.4  # steps before, steps timed, rounds at most, seconds that are enough
+WORTHWHILE = 0.95  # more threads, or processes, are left where they save less than a twentieth
 
 
 def seconds_per_step(model: nn.Module, images: Images, recipe: Recipe, counts: Iterable[int]) -> dict[int, float]:
@@ -33,12 +33,13 @@ def seconds_per_step(model: nn.Module, images: Images, recipe: Recipe, counts: I
     ((x, y),) = itertools.islice(augmented_batches(some, recipe.batch, seed=0), 1)
     seconds = {count: [] for count in counts}
     with fast_convolutions(model):
-        for number in range(-WARM_UP, ROUNDS):
+        for _ in range(ROUNDS):
             for count in counts:
                 with hardware.threads(count):
-                    started = time.perf_counter()
-                    train_step(model, x, y, optimizer, scaler)
-                    seconds[count] += [time.perf_counter() - started] * (number >= 0)
+                    for number in range(-WARM_UP, TIMED):  # the first step after a change wakes threads up
+                        started = time.perf_counter()
+                        train_step(model, x, y, optimizer, scaler)
+                        seconds[count] += [time.perf_counter() - started] * (number >= 0)
             if all(sum(timed) >= ENOUGH for timed in seconds.values()):
                 break
     return {count: statistics.median(timed) for count, timed in seconds.items()}

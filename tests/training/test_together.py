@@ -195,7 +195,7 @@ def priced(monkeypatch, tiny_data, tmp_path):
         (2, 0.01, 0.01, 0, 0),
         (2, 0.01, 0.01, 2, 2),  # a second core helps one training nothing
         (2, 0.01, 0.006, 2, 2),  # 144 s alone, 120 + 5 together
-        (2, 0.01, 0.0055, 2, 0),  # 132 s alone: less than a tenth is saved
+        (2, 0.01, 0.0054, 2, 0),  # 130 s alone: less than a twentieth is saved
         (2, 0.01, 0.0051, 4, 0),
         (4, 0.01, 0.005, 8, 4),  # 480 s alone, 240 together, one process a core
         (4, 0.01, 0.005, 5, 5),  # the last ones would leave cores without work
@@ -203,7 +203,7 @@ def priced(monkeypatch, tiny_data, tmp_path):
         (4, 1e-4, 1e-4, 4, 0),  # 4.8 s alone are less than it takes to start
     ],
 )
-def test_processes_are_taken_where_they_save_a_tenth(priced, cores, one, all, count, processes):
+def test_processes_are_taken_where_they_save_a_twentieth(priced, cores, one, all, count, processes):
     assert priced(cores, one, all, count)[0] == processes
 
 
