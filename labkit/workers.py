@@ -10,6 +10,7 @@ import math
 import os
 import pickle
 import signal
+import socket
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -17,6 +18,8 @@ from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future
 from contextlib import AbstractContextManager, contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 from labkit import hardware
 from labkit.progress import News, Progress
@@ -73,11 +76,11 @@ def _begin() -> None:
 
 
 def perform(function: Callable, arguments: dict, log: Path) -> Outcome:
-    """What a worker does with a task; what it prints goes into ``log``. The file beside it is there while it
-    works: left behind, it tells whose worker was killed."""
+    """What a worker does with a task; what it prints goes into ``log``. The file beside it says who works, while
+    it does: left behind, it tells whose worker was killed."""
     os.environ |= ONE_THREAD
     began = _began(log)
-    began.touch()
+    began.write_text(f"{os.getpid()} {socket.gethostname()}", encoding="utf-8")
     try:
         with open(log, "a", buffering=1, encoding="utf-8") as lines, redirect_stdout(lines), hardware.threads(1):
             return function(**arguments)
@@ -89,6 +92,17 @@ def perform(function: Callable, arguments: dict, log: Path) -> Outcome:
 
 def _began(log: Path) -> Path:
     return log.with_suffix(".began")
+
+
+def _stopped(began: Path) -> int | None:
+    """The process of this machine that works on a task, if it is stopped (SIGSTOP): it is alive, and would be
+    waited for for ever."""
+    try:
+        process, host = began.read_text(encoding="utf-8").split()
+        stopped = host == socket.gethostname() and psutil.Process(int(process)).status() == psutil.STATUS_STOPPED
+    except (OSError, ValueError, psutil.Error):  # it has ended meanwhile
+        return None
+    return int(process) if stopped else None
 
 
 def _portable(error: BaseException) -> Exception:
@@ -151,7 +165,7 @@ class _Rest:
 
     def __init__(self, tasks: list[Task], logs: Path, hear, done, say):
         self.tasks, self.logs, self.hear, self.done, self.say = tasks, logs, hear, done, say
-        self.outcomes, self.deaths, self.news = {}, Counter(), News()
+        self.outcomes, self.deaths, self.stopped, self.news = {}, Counter(), set(), News()
         # What an earlier run said is not said again.
         self.read = {task.name: len(self._said(task, 0)) for task in tasks}
 
@@ -216,6 +230,9 @@ class _Rest:
             self.read[task.name] += len(new)
             for line in new.decode(errors="replace").splitlines():
                 self.say(line)
+            if (process := _stopped(_began(self._log(task)))) and process not in self.stopped:
+                self.say(f"{task.name}: its worker, process {process}, is stopped; kill -CONT {process} lets it go on.")
+                self.stopped.add(process)
         if news := self.news.of([task.folder for task in tasks]):
             self.hear(news)
 

@@ -1,6 +1,8 @@
 """Tasks in worker processes: in their order, in spite of errors, in spite of killed workers."""
 
 import os
+import re
+import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -194,6 +196,23 @@ def test_an_interrupt_ends_the_workers_and_what_waits_is_not_begun(task, tmp_pat
     with pytest.raises(KeyboardInterrupt):
         workers.run(tasks, local(1), tmp_path / "logs", hear=interrupted)
     assert not pool() and not (tmp_path / "log").exists()
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="this system stops no processes")
+def test_a_stopped_worker_is_named_with_what_lets_it_go_on(tmp_path):
+    said = []
+
+    def stop():
+        os.kill(os.getpid(), signal.SIGSTOP)
+        return "went on"
+
+    def say(line):
+        said.append(line)
+        if stopped := re.search(r"a: its worker, process (\d+), is stopped; kill -CONT \1 lets it go on", line):
+            os.kill(int(stopped[1]), signal.SIGCONT)
+
+    outcomes = workers.run([Task("a", stop, {}, tmp_path / "a")], local(1), tmp_path / "logs", say=say)
+    assert outcomes == {"a": "went on"} and len(said) == 1
 
 
 @pytest.mark.parametrize(
