@@ -28,7 +28,7 @@ def test_record_is_loaded_as_it_was_saved(trained):
 
 
 def test_record_says_which_versions_made_it(trained):
-    assert {"python", "machine", "labkit", "torch", "torchvision", "numpy"} == set(
+    assert {"python", "machine", "labkit", "torch", "torchvision", "numpy", "threads"} == set(
         records.load(trained.folder).versions
     )
     assert records.load(trained.folder).versions["torch"] == torch.__version__
