@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from labkit import data, hardware, models, settings, workers
+from labkit import data, hardware, measure, models, settings, workers
 from labkit.data.shared import share
 from labkit.files import write_text
 from labkit.measure import CPU
@@ -109,7 +109,8 @@ def forecast(
         spent = seconds_of(run, networks[name], parent, sizes[run["images"]], pace)
         paths[name] = spent, spent + paths.get(run["parent"], (0, 0))[1]
     total, longest = sum(spent for spent, _ in paths.values()), max(path for _, path in paths.values())
-    disk = sum(RECORD + 4 * sum(p.numel() for p in models.build(network).parameters()) for network in networks.values())
+    disk = sum(RECORD + 4 * measure.parameters(models.build(network)) for network in networks.values())
+    disk += sum(pixels.numel() for d in datasets for pixels in (d.train.pixels, d.validation.pixels, d.test.pixels))
     where = f"{count} workers of one core each like this machine's" if device == CPU else "the graphics card"
     return (
         f"about {(START_UP + max(total / at_once, longest)) / 60:.1f} minutes on {where}"
