@@ -2,7 +2,6 @@
 
 import tempfile
 from collections.abc import Iterable
-from functools import cache
 from pathlib import Path
 
 from labkit import hardware, records, workers
@@ -75,16 +74,9 @@ def worthwhile(trainings: list[dict]) -> int:
     return processes if START_UP + together < WORTHWHILE * alone else 0
 
 
-@cache
-def _scratch() -> tempfile.TemporaryDirectory:
-    """A folder for what workers need, as long as this process lives: the next cell finds the images there."""
-    return tempfile.TemporaryDirectory(prefix="labkit-", ignore_cleanup_errors=True)
-
-
 def _by_workers(trainings: list[dict], count: int) -> list[Record | Exception]:
-    scratch = Path(_scratch().name)
-    tasks = [_task(number, training, scratch) for number, training in enumerate(trainings)]
-    watches = {task.folder: training.get("watch") for task, training in zip(tasks, trainings)}
+    folders = [Path(training["folder"]).resolve() for training in trainings]
+    watches = {folder: training.get("watch") for folder, training in zip(folders, trainings)}
 
     def hear(news: dict[Path, Progress]) -> None:
         for folder, progress in news.items():
@@ -95,14 +87,13 @@ def _by_workers(trainings: list[dict], count: int) -> list[Record | Exception]:
         if isinstance(outcome, Record) and (watch := watches[task.folder]):
             watch(outcome.history, len(outcome.history))
 
-    outcomes = workers.run(tasks, lambda: workers.local(count), scratch, hear, done)
+    with tempfile.TemporaryDirectory(prefix="labkit-", ignore_cleanup_errors=True) as scratch:
+        tasks = []
+        for number, (folder, training) in enumerate(zip(folders, trainings)):
+            sent = {"folder": folder, "data": share(training["data"], Path(scratch)), "watch": None}
+            tasks.append(Task(f"{number}-{folder.name}", fit_shared, {"training": training | sent}, folder))
+        outcomes = workers.run(tasks, lambda: workers.local(count), Path(scratch), hear, done)
     return [outcomes[task.name] for task in tasks]
-
-
-def _task(number: int, training: dict, scratch: Path) -> Task:
-    folder = Path(training["folder"]).resolve()
-    sent = {"folder": folder, "data": share(training["data"], scratch), "watch": None}
-    return Task(f"{number}-{folder.name}", fit_shared, {"training": training | sent}, folder)
 
 
 def fit_shared(training: dict) -> Record:
