@@ -9,13 +9,16 @@ import os
 from functools import partial
 
 import nbformat
+import psutil
 import pytest
 import torch
 from workers import Stopped, assert_same_run, slimming, stop_after, tiny_dataset, vgg
 
 from labkit import estimate, files, hardware, models, records, training
 from labkit.data import augmented_batches
+from labkit.methods.front.grid import Grid, described
 from labkit.settings import PROFILES, REPOSITORY, Recipe
+from labkit.tools import sweep
 from labkit.tools.run import execute
 from labkit.training.checkpoint import momenta
 
@@ -193,13 +196,40 @@ def test_resumed_float16_training_has_its_loss_scale_back(images, tmp_path, prec
 
 @pytest.mark.parametrize("together", [1, 3])
 def test_the_estimate_can_time_training_here(together):
-    assert estimate.seconds_per_image(PROFILES["quick"], torch.device("cuda"), 1.0, together) > 0
+    profile = PROFILES["quick"]
+    network = models.named(profile.network, profile.width)
+    assert estimate.seconds_per_image(network, profile.train, torch.device("cuda"), together) > 0
+
+
+def test_independent_trainings_take_turns_and_stay_in_this_process(images, tmp_path):
+    arguments = [
+        {"model": vgg(*STAGES), "data": images, "recipe": Recipe(2, 50, learning_rate=0.05), "kind": "sparsity"}
+        | {"folder": tmp_path / str(lam), "lam": lam, "penalty_gradient": slimming}
+        for lam in (0.0, 1e-2)
+    ]
+    runs = training.fit_all(arguments)
+    assert [run.config["lambda"] for run in runs] == [0.0, 1e-2]
+    assert not any("loky" in " ".join(child.cmdline()) for child in psutil.Process().children())
+
+
+def test_a_grid_is_swept_on_the_card(images, tmp_path):
+    recipe = Recipe(1, 50, learning_rate=0.05)
+    grid = Grid(("vgg11",), recipe, (0.3, 0.5), widths=(0.1,), fine_tune=(recipe,))
+    on_cpu = images.to("cpu")
+    runs = {run["name"]: run for run in described(grid, [on_cpu], "any")}
+    assert sweep.make_all(runs, runs, [on_cpu], tmp_path, None, 1, torch.device("cuda")) == []
+    assert all(sweep.is_done(run, tmp_path) for run in runs.values())
 
 
 def test_first_notebook_runs_at_the_quick_profile(tmp_path):
     target = tmp_path / "01.ipynb"
     here = {"LABKIT_PROFILE": "quick", "LABKIT_DATA": "shapes", "LABKIT_SEED": "0", "LABKIT_RUNS": str(tmp_path)}
-    execute(REPOSITORY / "notebooks" / "01_sparsity_training.ipynb", target, {**os.environ, **here})
+    execute(
+        REPOSITORY / "notebooks" / "01_sparsity_training.ipynb",
+        target,
+        {**os.environ, **here},
+        tmp_path / "quick-shapes-seed0" / "lab1",
+    )
     outputs = [output for cell in nbformat.read(target, 4).cells for output in cell.get("outputs", [])]
     assert not any(output.output_type == "error" for output in outputs)
     runs = records.load_all(tmp_path / "quick-shapes-seed0" / "lab1", "sparsity")
