@@ -145,6 +145,8 @@ def take_turns(tasks: list[Task], at_a_time: int, done: Callable[[Task, Outcome]
     outcomes = {}
     while left := [task for task in tasks if task.name not in outcomes]:
         ready = [task for task in left if task.after is None or task.after in outcomes][:at_a_time]
+        if not ready:
+            return outcomes | {task.name: _stranded(task) for task in left}
         turns = [hardware.guarded(task.function(**task.arguments)) for task in ready if not _orphaned(task, outcomes)]
         results = iter(hardware.side_by_side(turns))
         for task in ready:
@@ -158,6 +160,11 @@ def _orphaned(task: Task, outcomes: dict[str, Outcome]) -> LabError | None:
     if isinstance(outcomes.get(task.after), Exception):
         return LabError(f"{task.name} was not begun, since {task.after} failed.")
     return None
+
+
+def _stranded(task: Task) -> LabError:
+    """What a task ends in that needs one that is not there, or itself in a circle."""
+    return LabError(f"{task.name} was not begun, since {task.after}, which it needs, is no task that can end.")
 
 
 class _Rest:
@@ -176,6 +183,7 @@ class _Rest:
         futures: dict[Future, Task] = {}
         given = set()
         while True:
+            ended_before = len(self.outcomes)
             for task in self.open():
                 if orphaned := _orphaned(task, self.outcomes):
                     self._end(task, orphaned)
@@ -183,7 +191,9 @@ class _Rest:
                     given.add(task.name)
                     _began(self._log(task)).unlink(missing_ok=True)
                     futures[pool.submit(perform, task.function, task.arguments, self._log(task))] = task
-            if not futures:
+            if not futures and len(self.outcomes) == ended_before:
+                for task in self.open():
+                    self._end(task, _stranded(task))
                 return
             ended, _ = wait(futures, POLL, FIRST_COMPLETED)
             self._listen(futures.values())

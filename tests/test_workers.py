@@ -221,3 +221,14 @@ def test_a_stopped_worker_is_named_with_what_lets_it_go_on(tmp_path):
 )
 def test_a_few_more_tasks_than_cores_all_have_a_process(tasks, cores, processes):
     assert processes_for(tasks, cores) == processes
+
+
+@pytest.mark.parametrize("needed", ["a", "nobody"])
+def test_what_can_never_begin_is_not_waited_for(task, tmp_path, needed):
+    tasks = [task("a", after=needed), task("b")]
+    for outcomes in (
+        workers.run(tasks, in_threads, tmp_path / "logs"),
+        workers.take_turns([tasks[0]], 2, lambda task, outcome: None),
+    ):
+        assert f"a was not begun, since {needed}, which it needs" in str(outcomes["a"])
+    assert lines(tmp_path) == ["b"]
