@@ -5,7 +5,7 @@ thin network. What has to go together is a channel group.
 """
 
 from labkit.pruning.groups import ChannelGroup, channel_groups
-from labkit.pruning.plan import POLICIES, ChannelPlan, Scores, global_plan, uniform_plan
+from labkit.pruning.plan import POLICIES, ChannelPlan, Scores, global_plan, uniform_plan, width_plan
 from labkit.pruning.prepared import Prepared
 from labkit.pruning.scores import CRITERIA, random_scores, scaling_factors
 from labkit.pruning.sensitivity import alone, sensitivity
@@ -21,4 +21,5 @@ __all__ += [
     "sensitivity",
     "thin",
     "uniform_plan",
+    "width_plan",
 ]

@@ -120,6 +120,26 @@ def uniform_plan(scores: Scores, ratio: float, at_least: int = 1) -> ChannelPlan
     )
 
 
+def width_plan(scores: Scores, widths: Mapping[str, int]) -> ChannelPlan:
+    """Keep the ``widths[group]`` highest scores of each group: for whoever wants to choose every width. A group
+    that is not named keeps all. Raises ``LabError`` for a group that does not exist, a width that its group
+    does not have, or scores that are not finite."""
+    for name, width in widths.items():
+        if name not in scores:
+            raise LabError(f"There is no layer {name!r}: choose one of {', '.join(scores)}.")
+        if not 1 <= width <= len(scores[name]):
+            raise LabError(f"{name} has {len(scores[name])} channels: it cannot keep {width}.")
+    total = {name: len(score) for name, score in scores.items()}
+    parts = {name: global_plan({name: s}, 1 - widths.get(name, len(s)) / len(s)) for name, s in scores.items()}
+    thresholds = [part.threshold for part in parts.values() if part.threshold is not None]
+    return ChannelPlan(
+        kept={name: part.kept[name] for name, part in parts.items()},
+        total=total,
+        requested=1 - sum(len(part.kept[name]) for name, part in parts.items()) / sum(total.values()),
+        threshold=max(thresholds, default=None),
+    )
+
+
 POLICIES = {"global": global_plan, "uniform": uniform_plan}
 """Who decides each layer's share: functions of (scores, ratio, at_least), by the name that a sweep uses."""
 

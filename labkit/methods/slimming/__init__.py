@@ -26,6 +26,7 @@ from labkit.methods.slimming.figures import (
     under_threshold,
 )
 from labkit.methods.slimming.kinds import KINDS
+from labkit.methods.slimming.open_task import attempt, board_cells, board_figure, board_table, standings, target
 from labkit.methods.slimming.tables import overview, results, summary_cells, summary_table
 from labkit.methods.slimming.work import COSTS
 
@@ -39,6 +40,7 @@ __all__ = [
     "plan_figure",
     "prune_explorer",
 ]
+__all__ += ["attempt", "board_cells", "board_figure", "board_table", "standings", "target"]
 __all__ += ["fine_tuning_curves", "first_collapse", "lambda_label"]
 __all__ += ["made_from", "overview", "prune_run", "ratio_sweep", "recovery", "results", "save_summary", "summary_cells"]
 __all__ += ["scaling_factors_over_epochs", "scaling_factors_per_layer", "summary_row", "summary_table"]

@@ -18,9 +18,11 @@ ROW = MEASURED | {"stage": schemas.TEXT, "ratio": SHARE, "accuracy": SHARE, "net
 
 KINDS = {
     "sparsity": schemas.of_training("sparsity"),
+    "l2": schemas.of_training("l2"),
     "pruning": schemas.of_kind("pruning", MADE_FROM | {"ratio": SHARE}, PRUNED, PLAN),
     "sweep": schemas.of_kind("sweep", MADE_FROM | {"ratios": RATIOS}, SWEPT),
     "fine-tuning": schemas.of_training("fine-tuning", PLAN),
+    "open-task": schemas.of_training("open-task", PLAN),
     "from-scratch": schemas.of_training("from-scratch", PLAN),
     "summary": schemas.of_kind("summary", schemas.CONFIG_OF_STUDY, {"rows": schemas.array(schemas.record(ROW), 20)}),
 }

@@ -19,6 +19,10 @@ def _trainings(profile: Profile, sizes: Sizes, data: str) -> list[Work]:
     return [Work.training(1.0, profile.train.epochs, sizes, together=3)]
 
 
+def _l2_control(profile: Profile, sizes: Sizes, data: str) -> list[Work]:
+    return [Work.training(1.0, profile.train.epochs, sizes)]
+
+
 def _prunings(profile: Profile, sizes: Sizes, data: str) -> list[Work]:
     prunings = 2 * len(profile.ratios)
     variants = (prunings + 2 * SWEPT) * (4 * sizes.validation + 2 * RECALIBRATION_IMAGES)
@@ -33,8 +37,9 @@ def _fine_tunings(profile: Profile, sizes: Sizes, data: str) -> list[Work]:
     *milder, hardest = (left(LEFT, data, ratio) for ratio in profile.ratios)
     return [
         Work.training(hardest, short, sizes, together=3),
-        *(Work.training(keep, short, sizes, beside=1) for keep in milder),
-        Work.training(hardest, long + short, sizes, beside=len(milder)),
+        *(Work.training(keep, short, sizes, together=2, beside=1) for keep in milder),
+        Work.training(hardest, long + short, sizes, beside=2 * len(milder)),
+        Work.training(hardest, short, sizes),  # the open task's example
         Work(1.0, evaluated=2 * sizes.test),
         Work(left(LEFT, data, 0.5), evaluated=(3 * len(profile.ratios) + 1) * sizes.test),
     ]
@@ -42,7 +47,7 @@ def _fine_tunings(profile: Profile, sizes: Sizes, data: str) -> list[Work]:
 
 COSTS = {
     "01_sparsity_training": Cost(2 + START_UP, _trainings),
-    "02_scaling_factors": Cost(2),
+    "02_scaling_factors": Cost(2, _l2_control),
     "03_channel_pruning": Cost(4, _prunings),
     "04_fine_tuning": Cost(6 + START_UP, _fine_tunings),
     "05_report": Cost(5),
