@@ -126,7 +126,7 @@ def penalty_slopes() -> Figure:
     for slope in np.linspace(-1, 1, 11):
         _line(axes[0], 0, 0, slope, 0.45, color="0.45", lw=0.8)
     for axis, (title, name, power, slopes, at_zero) in zip(axes, pictures):
-        axis.plot(gamma, abs(gamma) ** power, color=COLOURS[0], lw=2.5)
+        axis.plot(gamma, abs(gamma) ** power, color=COLOURS[9], lw=5)
         for at, slope in zip((-1, -0.5, 0, 0.5, 1), slopes):
             height = abs(at) ** power
             _line(axis, at, height, slope, 0.3, color="black", lw=1.6, ls="--")
@@ -192,31 +192,34 @@ def ranking(scores: Scores, plan: ChannelPlan, names: dict[str, str] | None = No
     last part of their own, if not given. Filled: stays; hollow: cut; ringed: saved by the guard, that is kept
     although a higher channel is cut. Up to 20 channels have their names on the axis.
 
-    Raises ``LabError`` for scores of other layers or widths than the plan's.
+    Raises ``LabError`` for scores of other layers or widths than the plan's, and if no score is above 0.
     """
-    if {layer: len(score) for layer, score in scores.items()} != plan.total:
-        raise LabError("The plan was made for other layers or widths than these scores: make it from these scores.")
+    counts = {layer: len(score) for layer, score in scores.items()}
+    if counts != plan.total:
+        raise LabError(f"The plan is for layers of {plan.total} channels, the scores for {counts}: make it from these.")
     names = names or {layer: layer.rpartition(".")[2] for layer in scores}
     everything, kept = torch.cat(list(scores.values())), torch.cat([plan.mask(layer) for layer in scores])
+    if not (everything > 0).any():
+        raise LabError("No score is above 0, and a logarithmic axis shows no other: give |γ| of a trained network.")
     place = everything.argsort(stable=True).argsort()  # 0 for the lowest; ties as in ``global_plan``
     saved = kept & (place < place[~kept].max()) if not kept.all() else torch.zeros_like(kept)
-    counts, few = list(plan.total.values()), len(everything) <= FEW
+    few, lengths = len(everything) <= FEW, list(counts.values())
     figure, (row, layers) = panels(
         2,
         f"Left: {len(everything)} channels of {len(scores)} layers in a row, sorted by |γ|. {int((~kept).sum())} are "
         f"hollow: cut; {int(kept.sum())} are filled: they stay; of these {int(saved.sum())} are ringed: saved by the "
         "guard, although a higher channel is cut. The threshold is a dashed line. Right: the same channels by layer; "
-        f"left are {', '.join(f'{width} of {count}' for width, count in zip(plan.widths, counts))}.",
+        f"left are {', '.join(f'{len(plan.kept[layer])} of {counts[layer]} in {names[layer]}' for layer in scores)}.",
         height=3.6,
         width=9.4,
         sharey=True,
         width_ratios=(3, 2),
     )
-    floor = everything[everything > 0].min() / 2
+    floor = float(everything[everything > 0].min()) / 2
     heights = everything.clamp(min=floor)  # a logarithm has no 0
-    lane = torch.cat([i + 0.7 * ((torch.arange(count) + 0.5) / count - 0.5) for i, count in enumerate(counts)])
+    lane = torch.cat([i + 0.7 * ((torch.arange(count) + 0.5) / count - 0.5) for i, count in enumerate(lengths)])
     for axis, x in ((row, place), (layers, lane)):
-        for i, (xs, ys, stays) in enumerate(zip(x.split(counts), heights.split(counts), kept.split(counts))):
+        for i, (xs, ys, stays) in enumerate(zip(x.split(lengths), heights.split(lengths), kept.split(lengths))):
             points = style(i) | {"ls": "", "ms": 7 if few else 3, "mew": 1 if few else 0.6, "rasterized": not few}
             axis.plot(xs[stays], ys[stays], **points)
             axis.plot(xs[~stays], ys[~stays], mfc="white", **points)
@@ -228,7 +231,7 @@ def ranking(scores: Scores, plan: ChannelPlan, names: dict[str, str] | None = No
     row.set(xlabel="channel, sorted by |γ|", ylabel=f"scaling factor |γ|\n(log scale{lowest})", yscale="log")
     slanted = {"rotation": 60, "ha": "right", "rotation_mode": "anchor", "fontsize": 9}
     if few:
-        labels = [f"{names[layer]}[{channel}]" for layer, count in plan.total.items() for channel in range(count)]
+        labels = [f"{names[layer]}[{channel}]" for layer in scores for channel in range(counts[layer])]
         row.set_xticks(place, labels, **slanted)
     layers.set_xticks(range(len(scores)), [names[layer] for layer in scores], **slanted)
     layers.set(xlabel="layer")
@@ -246,27 +249,28 @@ def surgery(conv: nn.Conv2d, norm: nn.BatchNorm2d, reader: nn.Module, inputs: Te
 
     Raises ``LabError`` for layers that do not fit together, indices that the convolution lacks, or more channels.
     """
-    rows, columns, reads = conv.out_channels, conv.in_channels, reader.weight.shape[1]
+    rows, columns, outputs, reads = *conv.weight.shape[:2], *reader.weight.shape[:2]
     if not rows == norm.num_features == reads:
         raise LabError(
             f"The convolution has {rows} channels, the BatchNorm {norm.num_features} and the next layer reads {reads}: "
             "give three layers that follow each other."
         )
-    if max(rows, columns, len(reader.weight)) > MOST:
-        raise LabError(f"The largest layer has {max(rows, columns, len(reader.weight))} channels: give {MOST} at most.")
-    inputs, kept = inputs.tolist(), kept.tolist()
-    if not (set(inputs) <= set(range(columns)) and set(kept) <= set(range(rows))):
-        raise LabError(f"Inputs {inputs}, kept {kept}: give numbers below {columns} and below {rows}.")
-    gone, unread = (sorted(set(range(count)) - set(left)) for count, left in ((rows, kept), (columns, inputs)))
-    widths, tallest = (columns, 4 * ENTRY, rows), max(rows, len(reader.weight))
+    tallest, inputs, kept = max(rows, outputs), inputs.tolist(), kept.tolist()
+    if max(tallest, columns) > MOST:
+        raise LabError(f"The widest layer has {max(tallest, columns)} channels: give layers of {MOST} at most.")
+    for left, count in ((inputs, columns), (kept, rows)):
+        if left != sorted(set(left) & set(range(count))):
+            raise LabError(f"The channels {left} that stay are not ascending numbers below {count}: sort or mend them.")
+    unread, gone = sorted(set(range(columns)) - set(inputs)), sorted(set(range(rows)) - set(kept))
+    widths = columns, 4 * ENTRY, rows
     cell = min(0.36, 7.5 / sum(widths))  # inches
     figure, (left, middle, right) = panels(
         3,
-        f"Three panels. The convolution's weight, {rows} filters by {columns} input channels, with filters {gone} and "
-        f"inputs {unread} crossed out. The BatchNorm's γ, β, running mean and running variance, a row a channel, with "
-        f"rows {gone} crossed out. The next layer's weight, {len(reader.weight)} rows by {rows} inputs, with inputs "
-        f"{gone} crossed out. Channels that stay have their new number behind an arrow.",
-        height=1.3 + cell * tallest,
+        f"Three panels. The convolution's weight, {rows} filters by {columns} input channels; crossed out are filters "
+        f"{gone} and inputs {unread}. The BatchNorm's γ, β, running mean and running variance, a row a channel; crossed "
+        f"out are rows {gone}. The next layer's weight, {outputs} outputs by {rows} inputs; crossed out are inputs "
+        f"{gone}. Inputs {inputs} and channels {kept} stay and are numbered anew, from 0.",
+        height=1.5 + cell * tallest,
         width=1.9 + cell * sum(widths),
         width_ratios=widths,
     )
@@ -279,18 +283,12 @@ def surgery(conv: nn.Conv2d, norm: nn.BatchNorm2d, reader: nn.Module, inputs: Te
     middle.set(title=f"BatchNorm\n{rows} → {len(kept)} channels", ylabel="channel")
     _matrix(right, reader.weight, (), gone)
     _numbers(right.xaxis, rows, kept)
-    right.set_yticks([i + 0.5 for i in range(len(reader.weight))], range(len(reader.weight)), fontsize=9)
-    right.set(
-        title=f"next layer\n{len(reader.weight)}×{rows} → {len(reader.weight)}×{len(kept)}",
-        xlabel="input",
-        ylabel="output",
-    )
+    right.set_yticks([i + 0.5 for i in range(outputs)], range(outputs), fontsize=8)
+    right.set(title=f"next layer\n{outputs}×{rows} → {outputs}×{len(kept)}", xlabel="input", ylabel="output")
     for axis in (left, middle, right):
         axis.set(ylim=(tallest + 0.05, -0.05), aspect="equal")
         axis.spines[:].set_visible(False)
-    figure.supxlabel(
-        "dark = large |w|, mean of a kernel; crossed = removed; 3→1: channel 3 becomes channel 1", fontsize=9
-    )
+    figure.supxlabel("dark = large |w|, mean of a kernel; crossed = removed; 3→1: 3 becomes 1", fontsize=9)
     return figure
 
 
@@ -345,7 +343,7 @@ def guard(before: ChannelPlan, after: ChannelPlan) -> Figure:
         "Bars: channels left in every layer, without and with the guard. "
         f"Without: {before.widths}, no channel left in {', '.join(emptied) or 'no layer'}. "
         f"With: {after.widths}, saved in {', '.join(after.guarded) or 'no layer'}.",
-        height=3.1,
+        height=3.6,
         width=9.4,
         sharey=True,
     )
