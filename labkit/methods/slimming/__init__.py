@@ -1,6 +1,15 @@
 """Network Slimming (Liu et al., 2017): an L1 penalty on the scaling factors of batch normalization, a
 global threshold on them, and what is left of the network."""
 
+from labkit.methods.slimming.drawings import (
+    batchnorm_channels,
+    families,
+    guard,
+    penalty_slopes,
+    pipeline,
+    ranking,
+    surgery,
+)
 from labkit.methods.slimming.experiments import (
     RECALIBRATION_IMAGES,
     first_collapse,
@@ -13,7 +22,6 @@ from labkit.methods.slimming.experiments import (
 )
 from labkit.methods.slimming.explorer import describe_plan, plan_figure, prune_explorer
 from labkit.methods.slimming.figures import (
-    families,
     figures,
     fine_tuning_curves,
     lambda_label,
@@ -45,3 +53,4 @@ __all__ += ["fine_tuning_curves", "first_collapse", "lambda_label"]
 __all__ += ["made_from", "overview", "prune_run", "ratio_sweep", "recovery", "results", "save_summary", "summary_cells"]
 __all__ += ["scaling_factors_over_epochs", "scaling_factors_per_layer", "summary_row", "summary_table"]
 __all__ += ["sweep_ratio", "trade_off", "training_curves", "under_threshold", "untrained_variants"]
+__all__ += ["batchnorm_channels", "guard", "penalty_slopes", "pipeline", "ranking", "surgery"]

@@ -21,43 +21,6 @@ STAGES = {
 }
 
 
-def families() -> Figure:
-    """Five ways to make a layer's 8x8 weight matrix cheaper, as pictures of the matrix."""
-    figure, axes = panels(
-        5,
-        "Five pictures of a weight matrix: dense; unstructured pruning with scattered zeros; structured pruning "
-        "with whole rows gone; quantization with few grey levels; distillation with a smaller matrix.",
-        height=2.9,
-        width=9.5,
-    )
-    weights = np.random.RandomState(1).randn(8, 8)
-    unstructured = np.where(abs(weights) < np.median(abs(weights)), np.nan, weights)
-    structured = weights.copy()
-    structured[np.argsort(abs(weights).sum(1))[:4]] = np.nan
-    quantized = np.clip(np.round(weights / 0.8), -2, 1) * 0.8  # four levels
-    distilled = np.full((8, 8), np.nan)
-    distilled[2:6, 2:6] = np.random.RandomState(2).randn(4, 4)
-    pictures = {
-        "dense": weights,
-        "unstructured\npruning": unstructured,
-        "structured\npruning": structured,
-        "quantization": quantized,
-        "distillation": distilled,
-    }
-    notes = (
-        "64 weights × 32 bit",
-        "32 weights, same shape",
-        "4 rows: a smaller layer",
-        "64 weights × 2 bit",
-        "a small net, taught",
-    )
-    for axis, (title, picture), note in zip(axes, pictures.items(), notes):
-        axis.imshow(np.ma.masked_invalid(picture), cmap="Greys", vmin=-3, vmax=2.5)
-        axis.set(title=title, xticks=np.arange(-0.5, 8), yticks=np.arange(-0.5, 8), xlabel=note)
-        axis.tick_params(labelbottom=False, labelleft=False)
-    return figure
-
-
 def lambda_label(record: Record) -> str:
     """λ from the record, and how far it can move a scaling factor."""
     budget = record.results["shrinkage_budget"]
