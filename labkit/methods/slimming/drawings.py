@@ -21,7 +21,7 @@ def families() -> Figure:
     """Five ways to make a layer's 8x8 weight matrix cheaper, as pictures of |weight|: dark is large, white is gone."""
     figure, axes = panels(
         5,
-        "Five pictures of a weight matrix, a square a weight, a row a filter, dark where the weight is large: dense, "
+        "Five pictures of a weight matrix, one square per weight, one row per filter, dark where the weight is large: dense, "
         "8 by 8; unstructured pruning, half of the squares white, the shape as before; structured pruning, the four "
         "strongest rows as a smaller matrix, 4 by 8; quantization, 8 by 8 in four shades of grey; distillation, "
         "another matrix, 4 by 4.",
@@ -245,7 +245,7 @@ def surgery(conv: nn.Conv2d, norm: nn.BatchNorm2d, reader: nn.Module, inputs: Te
 
     ``reader``: the next ``Conv2d`` or ``Linear``. ``inputs``, ``kept``: int64, ascending, the convolution's input and
     output channels that stay. A cell is the mean |w| of a kernel; what goes is crossed; "3→1" is
-    channel 3, which becomes channel 1. For 10 channels an axis at most.
+    channel 3, which becomes channel 1. For 10 channels per axis at most.
 
     Raises ``LabError`` for layers that do not fit together, indices that the convolution lacks, or more channels.
     """
@@ -267,7 +267,7 @@ def surgery(conv: nn.Conv2d, norm: nn.BatchNorm2d, reader: nn.Module, inputs: Te
     figure, (left, middle, right) = panels(
         3,
         f"Three panels. The convolution's weight, {rows} filters by {columns} input channels; crossed out are filters "
-        f"{gone} and inputs {unread}. The BatchNorm's γ, β, running mean and running variance, a row a channel; crossed "
+        f"{gone} and inputs {unread}. The BatchNorm's γ, β, running mean and running variance, one row per channel; crossed "
         f"out are rows {gone}. The next layer's weight, {outputs} outputs by {rows} inputs; crossed out are inputs "
         f"{gone}. Inputs {inputs} and channels {kept} stay and are numbered anew, from 0.",
         height=1.5 + cell * tallest,
@@ -307,7 +307,7 @@ def _cross(axis: Axes, x: float, y: float, width: float, height: float) -> None:
 
 
 def _entries(axis: Axes, norm: nn.BatchNorm2d, gone: list[int]) -> None:
-    """γ, β, running mean and running variance as numbers, a row a channel; ``gone``: crossed."""
+    """γ, β, running mean and running variance as numbers, one row per channel; ``gone``: crossed."""
     columns = {"γ": norm.weight, "β": norm.bias, "running\nmean": norm.running_mean, "running\nvar.": norm.running_var}
     for column, values in enumerate(columns.values()):
         for row, value in enumerate(values.tolist()):
