@@ -20,7 +20,7 @@ from labkit.course import answers, edition
 from labkit.course.labs import Lab
 from labkit.course.practice import check
 from labkit.course.practice.submit import zipped
-from labkit.settings import REFERENCE, REPOSITORY, LabError
+from labkit.settings import REPOSITORY, LabError
 
 REGION = re.compile(r"^([ ]*)### BEGIN SOLUTION\n.*?^[ ]*### END SOLUTION$", re.DOTALL | re.MULTILINE)
 WITHHELD = "Not in the student edition"  # so begins the sentence in a docstring
@@ -143,8 +143,8 @@ def shipped_files(labs: tuple[Lab, ...]) -> list[Path]:
     names = {lab.name for lab in labs}
     files = [path for path in files if path.parent != check.VISIBLE or path.stem in names]
     for lab in labs:
-        for record in REFERENCE.glob(f"{lab.shipped_runs}/{lab.name}/*/record.json") if lab.shipped_runs else ():
-            files += record.parent.iterdir()
+        for run in lab.reference_runs():
+            files += run.iterdir()
     return sorted(path.relative_to(REPOSITORY) for path in files)
 
 

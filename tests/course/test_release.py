@@ -14,6 +14,7 @@ import pytest
 
 from labkit.course import answers, blanks, edition, labs, release
 from labkit.course.practice import check
+from labkit.settings import REFERENCE, REPOSITORY
 
 LAB = labs.named(1)
 
@@ -141,6 +142,14 @@ def test_staff_files_stay_behind(student):
     practice = {f"practice/{name}.py" for name in ("__init__", "check", "judge", "probe", "saved", "submit")}
     practice |= {"practice", "practice/visible", "practice/visible/lab1.json"}
     assert course == {"__init__.py", "labs.py", "edition.py", "edition.json"} | practice
+
+
+def test_the_reference_runs_of_every_experiment_ship_and_nothing_else_of_them(student):
+    ours = {path.relative_to(REPOSITORY) for path in REFERENCE.glob("*/lab1/*/*") if path.parent.name != "figures"}
+    assert {path.relative_to(student) for path in (student / "data").rglob("*") if path.is_file()} == ours
+    assert {path.parts[2] for path in ours} >= {"quick-shapes-seed0", "quick-shapes-seed1", "half-folder-cifar10-seed0"}
+    names = {path.name for path in ours}
+    assert names == {"record.json", "gammas.safetensors", "weights.safetensors"}
 
 
 def test_a_module_that_says_so_is_withheld_and_all_in_a_package_that_does(tmp_path, monkeypatch):
