@@ -26,7 +26,7 @@ def add_commands(commands) -> None:
 
     grade_ = commands.add_parser("grade", help="mark the blanks in the sandbox and fill the gradebook")
     grade_.add_argument("--container", metavar="IMAGE", help="a container instead of bubblewrap (podman or docker)")
-    grade_.add_argument("--workers", type=int, help="submissions at a time (default: one a core)")
+    grade_.add_argument("--workers", type=int, help="submissions at a time (default: one per core)")
     grade_.set_defaults(command=grade)
 
     formgrader = commands.add_parser("formgrader", help="open the gradebook in a browser, to grade by eye")
