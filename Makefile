@@ -41,9 +41,9 @@ figures: $(READY)
 	$(BIN)/labkit figures --lab $(or $(LAB),all) data/reference
 	$(BIN)/python data/make_reference.py
 
-# make release REPO=OWNER/NAME REF=TAG: the student edition with Colab badges
+# make release REPO=OWNER/NAME REF=TAG: the student edition with Colab badges; SOLUTIONS=1: the worked solutions instead
 release: $(READY)
-	$(BIN)/labkit release --lab $(or $(LAB),1) --repo "$(REPO)" --ref "$(or $(REF),main)"
+	$(BIN)/labkit release$(if $(SOLUTIONS), --solutions) --lab $(or $(LAB),1) --repo "$(REPO)" --ref "$(or $(REF),main)"
 
 bench: $(READY)
 	$(BIN)/python benchmarks/speed.py

@@ -47,8 +47,8 @@ Outcome = object
 
 
 def processes_for(tasks: int, cores: int) -> int:
-    """How many at a time: one a core, or one or two more where these are the last, since they would begin when all
-    others have ended and leave cores without work."""
+    """How many at a time: one per core, or one or two more where these are the last, since they would begin when
+    all others have ended and leave cores without work."""
     return tasks if tasks <= cores + 2 and tasks % cores else min(tasks, cores)
 
 

@@ -101,3 +101,5 @@ def test_the_lab_is_passed_on(clone, given, lab):
     assert f"labkit figures --lab {lab if given else 'all'} data/reference\n" in planned(clone, "figures", *given)
     release = planned(clone, "release", "REPO=someone/lab", "REF=v1", *given)
     assert f'labkit release --lab {lab} --repo "someone/lab" --ref "v1"\n' in release
+    solutions = planned(clone, "release", "SOLUTIONS=1", *given)
+    assert f'labkit release --solutions --lab {lab} --repo "" --ref "main"\n' in solutions

@@ -38,7 +38,12 @@ def solution(name: str) -> str:
     blank = blanks.named(name)
     cells = nbformat.read(NOTEBOOKS / f"{blank.notebook}.ipynb", as_version=4).cells
     (source,) = (cell.source for cell in cells if cell.get("id") == f"blank-{name}")
-    return re.sub(r"^ *### (BEGIN|END) SOLUTION\n", "", source + "\n", flags=re.MULTILINE)
+    return unmarked(source) + "\n"
+
+
+def unmarked(source: str) -> str:
+    """A cell's source without the lines that mark its solution regions."""
+    return re.sub(r"^ *### (BEGIN|END) SOLUTION\n", "", source + "\n", flags=re.MULTILINE).removesuffix("\n")
 
 
 def material(name: str, seed) -> dict:

@@ -5,15 +5,16 @@ a file of blanks.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
-from labkit.settings import LabError
+from labkit.settings import REFERENCE, LabError
 
 
 @dataclass(frozen=True)
 class Lab:
     """``notebooks`` are file names without ending, in order; ``points`` are those of all graded cells
     together. ``report`` is the PDF that the last notebook writes into the folder of runs and that is handed
-    in, ``shipped_runs`` the reference runs that the student edition has (of each none where empty).
+    in (none where empty).
 
     ``blanks`` names a module of ``labkit.course.blanks`` and ``findings`` one of ``labkit.course.grading``,
     which looks at the records. Neither ships to students.
@@ -25,7 +26,6 @@ class Lab:
     notebooks: tuple[str, ...]
     points: int
     report: str = ""
-    shipped_runs: str = ""
     blanks: str = ""
     findings: str = ""
 
@@ -33,6 +33,10 @@ class Lab:
     def name(self) -> str:
         """``lab1``: nbgrader's assignment, and the name of folders and files that belong to one lab."""
         return f"lab{self.number}"
+
+    def reference_runs(self, reference: Path = REFERENCE) -> list[Path]:
+        """The folders of the course's own runs of this lab, of every experiment; they ship to students."""
+        return sorted(record.parent for record in reference.glob(f"*/{self.name}/*/record.json"))
 
 
 LABS = (
@@ -44,7 +48,6 @@ LABS = (
         notebooks=("01_sparsity_training", "02_scaling_factors", "03_channel_pruning", "04_fine_tuning", "05_report"),
         points=100,
         report="report.pdf",
-        shipped_runs="quick-shapes-seed0",
         blanks="lab1",
         findings="lab1",
     ),

@@ -20,7 +20,7 @@ from labkit.course import answers, edition
 from labkit.course.labs import Lab
 from labkit.course.practice import check
 from labkit.course.practice.submit import zipped
-from labkit.settings import REFERENCE, REPOSITORY, LabError
+from labkit.settings import REPOSITORY, LabError
 
 REGION = re.compile(r"^([ ]*)### BEGIN SOLUTION\n.*?^[ ]*### END SOLUTION$", re.DOTALL | re.MULTILINE)
 WITHHELD = "Not in the student edition"  # so begins the sentence in a docstring
@@ -62,13 +62,20 @@ def complete_notebooks(lab: Lab) -> dict[str, nbformat.NotebookNode]:
     return {name: nbformat.read(answers.NOTEBOOKS / f"{name}.ipynb", as_version=4) for name in lab.notebooks}
 
 
-def emptied(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """A copy without solutions, outputs and execution counts; cells and ids stay."""
+def tidied(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """A copy without what executing and testing the notebook has put there."""
     notebook = copy.deepcopy(notebook)
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
+        cell.source = cell.source.removeprefix("# NBVAL_CHECK_OUTPUT\n")
+    return notebook
+
+
+def emptied(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """A copy without solutions, outputs and execution counts; cells and ids stay."""
+    notebook = tidied(notebook)
+    for cell in notebook.cells:
         if cell.cell_type == "code":
-            cell.source = cell.source.removeprefix("# NBVAL_CHECK_OUTPUT\n")
             cell.source = REGION.sub(lambda region, name=cell.id: _stub(name, region), cell.source)
             cell.outputs, cell.execution_count = [], None
         if cell.id.startswith("check-"):
@@ -90,12 +97,18 @@ def released_notebooks(lab: Lab, course: edition.Edition | None = None) -> dict[
     ``course``'s repository, each has a badge and a set-up cell for Colab."""
     notebooks = {name: emptied(notebook) for name, notebook in complete_notebooks(lab).items()}
     if course and course.repository:
-        facts = {"repository": course.repository, "ref": course.ref, "folder": course.repository.partition("/")[2]}
-        setup = SETUP.format(**facts, lacking=", ".join(f'"{line}"' for line in _requirements(COLAB_LACKS)))
         for name, notebook in notebooks.items():
-            notebook.cells[0].source = BADGE.format(**facts, name=name) + notebook.cells[0].source
-            notebook.cells.insert(1, nbformat.v4.new_code_cell(setup, id="setup"))
+            badge = BADGE.format(repository=course.repository, ref=course.ref, name=name)
+            notebook.cells[0].source = badge + notebook.cells[0].source
+            notebook.cells.insert(1, setup_cell(course))
     return notebooks
+
+
+def setup_cell(course: edition.Edition) -> nbformat.NotebookNode:
+    """The cell that brings labkit from the ``course``'s repository to Colab."""
+    facts = {"repository": course.repository, "ref": course.ref, "folder": course.repository.partition("/")[2]}
+    source = SETUP.format(**facts, lacking=", ".join(f'"{line}"' for line in _requirements(COLAB_LACKS)))
+    return nbformat.v4.new_code_cell(source, id="setup")
 
 
 def _requirements(packages: tuple[str, ...]) -> list[str]:
@@ -112,12 +125,8 @@ def release(out: Path, labs: tuple[Lab, ...], repository: str = "", ref: str = "
     Raises ``LabError`` for a repository that is not OWNER/NAME, a tag that is missing, a folder that
     holds something else, or an answer that would have gone out.
     """
-    if repository and not (re.fullmatch(r"[\w.-]+/[\w.-]+", repository) and re.fullmatch(r"[\w./-]+", ref)):
-        raise LabError(f"--repo {repository!r} --ref {ref!r}: give OWNER/NAME and the tag or branch that students use.")
-    if out.exists() and any(out.iterdir()) and not (out / "labkit" / "course" / "edition.json").exists():
-        raise LabError(f"{out} holds something that is no student edition: give an empty or new folder.")
-    course = replace(edition.current(), repository=repository, ref=ref)
-    shutil.rmtree(out, ignore_errors=True)
+    course = course_at(repository, ref)
+    clear(out, "student edition", (out / "labkit" / "course" / "edition.json").exists())
     for name in TOP:
         _copy(REPOSITORY / name, out / name)
     for path in shipped_files(labs):
@@ -125,10 +134,35 @@ def release(out: Path, labs: tuple[Lab, ...], repository: str = "", ref: str = "
     _write(out / "labkit" / "course" / "edition.json", json.dumps(asdict(course), indent=1) + "\n")
     _write(out / "README.md", _readme(course, labs))
     for lab in labs:
-        for name, notebook in released_notebooks(lab, course).items():
-            _write(out / "notebooks" / f"{name}.ipynb", nbformat.writes(notebook) + "\n")
+        write_notebooks(out, released_notebooks(lab, course))
     if found := leaks(out, labs):
         raise LabError(f"The edition would give {len(found)} answers away, the first in {found[0]}: mend that first.")
+    return packed(out)
+
+
+def course_at(repository: str, ref: str) -> edition.Edition:
+    """What the instructor sets, for an edition that lives in ``repository`` under ``ref``, or nowhere where both are
+    empty. Raises ``LabError`` for a repository that is not OWNER/NAME or a tag that is missing."""
+    if repository and not (re.fullmatch(r"[\w.-]+/[\w.-]+", repository) and re.fullmatch(r"[\w./-]+", ref)):
+        raise LabError(f"--repo {repository!r} --ref {ref!r}: give OWNER/NAME and the tag or branch that students use.")
+    return replace(edition.current(), repository=repository, ref=ref)
+
+
+def clear(out: Path, what: str, is_one: bool) -> None:
+    """Remove the folder ``out``, an earlier ``what``. Raises ``LabError`` where it holds something and is none."""
+    if out.exists() and any(out.iterdir()) and not is_one:
+        raise LabError(f"{out} holds something that is no {what}: give an empty or new folder.")
+    shutil.rmtree(out, ignore_errors=True)
+
+
+def write_notebooks(out: Path, notebooks: dict[str, nbformat.NotebookNode]) -> None:
+    """Put notebooks, given by name, into the folder ``out``/notebooks."""
+    for name, notebook in notebooks.items():
+        _write(out / "notebooks" / f"{name}.ipynb", nbformat.writes(notebook) + "\n")
+
+
+def packed(out: Path) -> Path:
+    """The folder as a zip beside it; equal folders give equal zips."""
     target, files = out.with_name(out.name + ".zip"), (path for path in sorted(out.rglob("*")) if path.is_file())
     target.write_bytes(zipped({path.relative_to(out.parent).as_posix(): path.read_bytes() for path in files}))
     return target
@@ -143,8 +177,8 @@ def shipped_files(labs: tuple[Lab, ...]) -> list[Path]:
     names = {lab.name for lab in labs}
     files = [path for path in files if path.parent != check.VISIBLE or path.stem in names]
     for lab in labs:
-        for record in REFERENCE.glob(f"{lab.shipped_runs}/{lab.name}/*/record.json") if lab.shipped_runs else ():
-            files += record.parent.iterdir()
+        for run in lab.reference_runs():
+            files += run.iterdir()
     return sorted(path.relative_to(REPOSITORY) for path in files)
 
 
@@ -174,11 +208,6 @@ def _write(target: Path, text: str) -> None:
 
 
 def _readme(course: edition.Edition, labs: tuple[Lab, ...]) -> str:
-    text = Path(__file__).with_name("student_readme.md").read_text(encoding="utf-8")
-    if course.repository:
-        text = text.replace("<!-- colab -->\n", "").replace("<!-- end -->\n", "")
-    else:
-        text = re.sub(r"<!-- colab -->\n.*?<!-- end -->\n", "", text, flags=re.DOTALL)
     rows = []
     for lab in labs:
         option = f" --lab {lab.number}" if lab.number != 1 else ""
@@ -188,6 +217,17 @@ def _readme(course: edition.Edition, labs: tuple[Lab, ...]) -> str:
             rows.append(f"- {name}: {badge}" if course.repository else f"- [{name}](notebooks/{name}.ipynb)")
         command, archive = f"labkit submit YOUR_STUDENT_ID{option}", course.archive_stem("YOUR_STUDENT_ID", lab)
         rows += ["", f"Hand in with `{command}`, which makes `{archive}.zip`.", ""]
+    return page("student_readme.md", course, rows)
+
+
+def page(name: str, course: edition.Edition, rows: list[str]) -> str:
+    """The page ``name`` of this folder, with ``rows`` in the place of the labs, and with what it says of Colab only
+    where there is a repository."""
+    text = Path(__file__).with_name(name).read_text(encoding="utf-8")
+    if course.repository:
+        text = text.replace("<!-- colab -->\n", "").replace("<!-- end -->\n", "")
+    else:
+        text = re.sub(r"<!-- colab -->\n.*?<!-- end -->\n", "", text, flags=re.DOTALL)
     return text.replace("<!-- labs -->\n", "\n".join(rows))
 
 

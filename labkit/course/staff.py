@@ -15,7 +15,8 @@ def add_commands(commands) -> None:
     out = commands.add_parser("release", help="write the student edition: a folder for a public repository, and a zip")
     out.add_argument("--repo", default="", metavar="OWNER/NAME", help="where students find it (Colab badges, set-up)")
     out.add_argument("--ref", default="main", metavar="TAG", help="tag or branch that they use (default: main)")
-    out.add_argument("--out", type=Path, default=Path("build/pruning-lab"), help="default: build/pruning-lab")
+    out.add_argument("--out", type=Path, help="default: build/pruning-lab, for solutions build/pruning-lab-solutions")
+    out.add_argument("--solutions", action="store_true", help="the worked solutions instead, for after the deadline")
     out.add_argument("--lab", default="1", metavar="N", help="which lab, or all (default: 1)")
     out.set_defaults(command=release)
 
@@ -25,7 +26,7 @@ def add_commands(commands) -> None:
 
     grade_ = commands.add_parser("grade", help="mark the blanks in the sandbox and fill the gradebook")
     grade_.add_argument("--container", metavar="IMAGE", help="a container instead of bubblewrap (podman or docker)")
-    grade_.add_argument("--workers", type=int, help="submissions at a time (default: one a core)")
+    grade_.add_argument("--workers", type=int, help="submissions at a time (default: one per core)")
     grade_.set_defaults(command=grade)
 
     formgrader = commands.add_parser("formgrader", help="open the gradebook in a browser, to grade by eye")
@@ -44,12 +45,16 @@ def add_commands(commands) -> None:
 
 
 def release(options) -> None:
-    from labkit.course import release
+    from labkit.course import release, solutions
 
-    archive = release.release(options.out, labs.chosen(options.lab), options.repo, options.ref)
-    print(f"student edition in {options.out} and {archive} ({archive.stat().st_size / 1e6:.1f} MB)")
+    if options.solutions:
+        what, write, out = "worked solutions", solutions.release, options.out or Path("build/pruning-lab-solutions")
+    else:
+        what, write, out = "student edition", release.release, options.out or Path("build/pruning-lab")
+    archive = write(out, labs.chosen(options.lab), options.repo, options.ref)
+    print(f"{what} in {out} and {archive} ({archive.stat().st_size / 1e6:.1f} MB)")
     if not options.repo:
-        print("without Colab badges and set-up cell: give --repo OWNER/NAME --ref TAG for those")
+        print("without what Colab needs, such as its set-up cell: give --repo OWNER/NAME --ref TAG for that")
 
 
 def collect(options) -> None:

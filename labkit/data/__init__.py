@@ -5,7 +5,7 @@
 | shapes        | generated 32x32 images of ten shapes; needs no download                       |
 | cifar10       | CIFAR-10 through torchvision, md5-checked, mirrors first                      |
 | cifar100      | CIFAR-100, likewise                                                           |
-| minicifar     | classes 0-3 of CIFAR-10, 1,000 training images a class                        |
+| minicifar     | classes 0-3 of CIFAR-10, 1,000 training images per class                      |
 | folder:PATH   | any images in PATH/train/<class> and PATH/test/<class>, decoded once          |
 """
 
@@ -122,8 +122,8 @@ def _with_validation(name, classes, train: Images, test: Images) -> Dataset:
 
 
 def minicifar(train: Images, test: Images, classes) -> Dataset:
-    """Classes 0-3 of CIFAR-10: 1,000 training images a class and, from the *training* images left
-    over, 250 a class for validation; the classes' own test images."""
+    """Classes 0-3 of CIFAR-10: 1,000 training images per class and, from the *training* images left
+    over, 250 per class for validation; the classes' own test images."""
     generator = torch.Generator().manual_seed(SPLIT_SEED)
     order = torch.randperm(len(train), generator=generator)
     rows = [order[train.labels[order] == label] for label in range(4)]

@@ -1,6 +1,6 @@
 """``shapes``: ten classes of generated 32x32 colour images, the data set that travels with the lab.
 
-One shape an image (disc, ring, square, ...), rotated, scaled and shifted, in colours of high
+One shape per image (disc, ring, square, ...), rotated, scaled and shifted, in colours of high
 contrast on a striped background, with two distractor dots and mild noise. Everything is computed
 in integers from NumPy's frozen ``RandomState`` stream, so the bytes are the same on every machine.
 """

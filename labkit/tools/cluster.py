@@ -69,7 +69,9 @@ def _check(client, store: Path) -> None:
             )
     for worker, threads in client.nthreads().items():
         if threads != 1:
-            raise LabError(f"The worker {worker} has {threads} threads: start it with --nthreads 1, one worker a core.")
+            raise LabError(
+                f"The worker {worker} has {threads} threads: start it with --nthreads 1, one worker per core."
+            )
     token = store / f".seen-{uuid.uuid4().hex}"
     token.touch()
     try:

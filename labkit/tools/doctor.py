@@ -63,10 +63,11 @@ def report() -> str:
     for name, size in resources.items():
         if size is not None and size < NEEDED_GIB[name] * GIB:
             lines.append(f"warning       little {name}: the lab wants {NEEDED_GIB[name]} GiB")
-    for profile in settings.PROFILES.values():
-        step, sizes = timed(profile, here.device), SIZES.get(profile.data, OTHER_SIZES)
-        seconds = {name: seconds_for(name, profile, sizes, profile.data, step) for name in costs()}
-        lines += ["", f"minutes for the {profile.name!r} profile on {profile.data} (estimated from timed steps)"]
+    chosen, usual = (here.profile, here.data), ((profile, profile.data) for profile in settings.PROFILES.values())
+    for profile, data in dict.fromkeys([chosen, *usual]):
+        step, sizes = timed(profile, here.device), SIZES.get(data, OTHER_SIZES)
+        seconds = {name: seconds_for(name, profile, sizes, data, step) for name in costs()}
+        lines += ["", f"minutes for the {profile.name!r} profile on {data} (estimated from timed steps)"]
         lines += [f"  {notebook:22s} {t / 60:7.1f}" for notebook, t in seconds.items()]
         lines.append(f"  {'all':22s} {sum(seconds.values()) / 60:7.1f}")
     return "\n".join(lines)

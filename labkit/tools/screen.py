@@ -1,4 +1,4 @@
-"""Where a command says how the trainings get on: a line that changes on a terminal, a line an epoch in a log."""
+"""Where a command says how the trainings get on: a line that changes on a terminal, a line per epoch in a log."""
 
 import sys
 import threading

@@ -36,7 +36,7 @@ def add_commands(commands) -> None:
     sweep_.add_argument("grid", type=Path, help="a TOML file; labkit/methods/front/grid.py shows one")
     sweep_.add_argument("--out", type=Path, help="the store of runs (default: runs/sweeps/NAME OF THE FILE)")
     sweep_.add_argument(
-        "--workers", type=int, help="processes here (default: one a core); with --scheduler, how many to wait for"
+        "--workers", type=int, help="processes here (default: one per core); with --scheduler, how many to wait for"
     )
     sweep_.add_argument("--scheduler", metavar="ADDRESS", help="a Dask scheduler, whose workers see the store")
     sweep_.add_argument("--dry-run", action="store_true", help="say what would be made and how long it takes")

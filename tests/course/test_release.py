@@ -12,8 +12,10 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from labkit import data, settings
 from labkit.course import answers, blanks, edition, labs, release
 from labkit.course.practice import check
+from labkit.settings import REFERENCE, REPOSITORY
 
 LAB = labs.named(1)
 
@@ -143,6 +145,14 @@ def test_staff_files_stay_behind(student):
     assert course == {"__init__.py", "labs.py", "edition.py", "edition.json"} | practice
 
 
+def test_the_reference_runs_of_every_experiment_ship_and_nothing_else_of_them(student):
+    ours = {path.relative_to(REPOSITORY) for path in REFERENCE.glob("*/lab1/*/*") if path.parent.name != "figures"}
+    assert {path.relative_to(student) for path in (student / "data").rglob("*") if path.is_file()} == ours
+    assert {path.parts[2] for path in ours} >= {"quick-shapes-seed0", "quick-shapes-seed1", "half-folder-cifar10-seed0"}
+    names = {path.name for path in ours}
+    assert names == {"record.json", "gammas.safetensors", "weights.safetensors"}
+
+
 def test_a_module_that_says_so_is_withheld_and_all_in_a_package_that_does(tmp_path, monkeypatch):
     folder = tmp_path / "labkit"
     (folder / "secret").mkdir(parents=True)
@@ -175,10 +185,26 @@ def test_badges_and_set_up_name_repository_and_tag(student):
     assert edition.Edition(**json.loads((student / "labkit/course/edition.json").read_text())).ref == "v1.0"
 
 
-def test_without_a_repository_there_is_no_badge(tmp_path):
+def test_without_a_repository_there_is_no_badge_and_no_word_of_colab(tmp_path):
     release.release(tmp_path / "edition", (LAB,))
-    text = (tmp_path / "edition" / "notebooks" / "01_sparsity_training.ipynb").read_text()
-    assert "colab" not in text
+    for name in ("notebooks/01_sparsity_training.ipynb", "README.md"):
+        assert "colab" not in (tmp_path / "edition" / name).read_text(encoding="utf-8").lower()
+
+
+def test_the_readmes_choose_with_variables_that_labkit_reads(student):
+    """In each shell's words, and as ``os.environ`` in Colab; the folder of runs is the one that follows."""
+    for path in (student / "README.md", REPOSITORY / "README.md"):
+        text = path.read_text(encoding="utf-8")
+        assert "<!-- colab" not in text
+        assert set(re.findall(r"LABKIT_\w+", text)) <= set(re.findall(r"LABKIT_\w+", settings.__doc__))
+        chosen = re.findall(r"""(?:`|set |\$env:|")LABKIT_(\w+)(?:"\])? ?= ?"?(\w+)""", text)
+        assert chosen.count(("DATA", "cifar10")) >= 4 and set(chosen) == {("DATA", "cifar10")}
+        here = settings.current({"LABKIT_DATA": "cifar10", "LABKIT_RUNS": "runs"})
+        assert f"`{here.folder.as_posix()}/`" in text
+        for name in data.NAMES:
+            assert f"`{name}`" in text or f"`--data {name}`" in text
+        for name in settings.PROFILES:
+            assert f"`{name}`" in text or f"`--profile {name}`" in text
 
 
 def test_the_zip_holds_the_folder_and_equal_editions_are_equal_files(student, tmp_path):

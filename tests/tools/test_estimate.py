@@ -127,3 +127,16 @@ def test_doctor_says_precision_profile_and_minutes(monkeypatch):
     assert "'quick' with data 'shapes'" in page
     assert "little memory: the lab wants 4 GiB" in page
     assert page.count("01_sparsity_training") == len(PROFILES)
+
+
+def test_doctor_begins_with_the_chosen_profile_on_the_chosen_data(monkeypatch):
+    monkeypatch.setattr(doctor, "timed", lambda profile, device: lambda keep, together: 1e-3)
+    monkeypatch.setenv("LABKIT_PROFILE", "quick")
+    monkeypatch.setenv("LABKIT_DATA", "cifar10")
+    sections = doctor.report().split("\nminutes for the ")[1:]
+    assert [section.partition(" (")[0] for section in sections[:2]] == [
+        "'quick' profile on cifar10",
+        "'quick' profile on shapes",
+    ]
+    on_cifar10, on_shapes = (float(section.split()[-1]) for section in sections[:2])
+    assert len(sections) == len(PROFILES) + 1 and on_cifar10 > on_shapes

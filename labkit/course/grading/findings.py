@@ -242,4 +242,4 @@ def _case(folder: Path, reference: list[Record]) -> Case:
 
 @cache
 def _reference(folder: Path, lab: Lab) -> list[Record]:
-    return [records.load(path.parent) for path in sorted(folder.glob(f"*/{lab.name}/*/record.json"))]
+    return list(map(records.load, lab.reference_runs(folder)))

@@ -278,7 +278,7 @@ def _item(notebook: str, title: str, cell, grade, comments: dict) -> pages.Item:
 
 
 def export(course: Path, lab: Lab, file: Path) -> list[dict]:
-    """Write one row a student to ``file`` as CSV, and return the rows. Ungraded cells are empty, and so is
+    """Write one row per student to ``file`` as CSV, and return the rows. Ungraded cells are empty, and so is
     ``total`` while there are any. UTF-8 with a byte order mark: Excel shows umlauts only with it, and Moodle
     takes it off. Text that a spreadsheet would take for a formula begins with an apostrophe."""
     refused = {hand_in.student: hand_in.refused for hand_in in _hand_ins(Path(course), lab)}

@@ -98,7 +98,7 @@ def same(declared: dict, got: dict, says: str = "") -> bool:
 
 
 def judge(material: dict, observed: dict[str, list[dict]], private: bool = False) -> Verdict:
-    """The verdict on a blank; ``observed`` holds one observation a case for each function. A ``private``
+    """The verdict on a blank; ``observed`` holds one observation per case for each function. A ``private``
     one repeats nothing that the student's code chose, such as an exception's name or message: it could
     carry the hidden inputs to whoever reads the sentence."""
     right: dict[tuple[str, str, str], bool] = {}  # by function, group and aspect

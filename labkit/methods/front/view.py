@@ -76,8 +76,8 @@ def front(runs: list[Record]) -> Figure:
     stage_name = "re-estimated" if stage == "recalibrated" else stage
     figure, axes = plots.panels(
         len(networks),
-        f"Validation accuracy ({stage_name}) over the fraction of multiply-accumulates left, one panel a network and "
-        "data set, one line a criterion and policy, with the range over seeds; the unpruned network as a line.",
+        f"Validation accuracy ({stage_name}) over the fraction of multiply-accumulates left, one panel per network and "
+        "data set, one line per criterion and policy, with the range over seeds; the unpruned network as a line.",
         height=3.4,
         width=3.2 * len(networks) + 2.2,
         sharey=True,

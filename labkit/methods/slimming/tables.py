@@ -94,7 +94,7 @@ def families(folder: Path) -> dict[str, list[Path]]:
 
 
 def measurements(members: list[Path]) -> dict[tuple[str, float], list[dict]]:
-    """The rows of the members' last tables, one a seed, by stage and prune ratio."""
+    """The rows of the members' last tables, one per seed, by stage and prune ratio."""
     found = defaultdict(list)
     for member in members:
         summary = _summary(member)
@@ -105,7 +105,7 @@ def measurements(members: list[Path]) -> dict[tuple[str, float], list[dict]]:
 
 def compared(members: list[Path]) -> list[dict]:
     """An experiment over its seeds, a row for each prune ratio, as ``data/published.json`` has them;
-    accuracies are lists, one value a seed."""
+    accuracies are lists, one value per seed."""
     rows, strong = measurements(members), load_all(members[0], "sparsity")[-1]
 
     def accuracies(stage: str, ratio: float = 0.0) -> list[float]:
