@@ -100,7 +100,7 @@ def students(count: int | None = None) -> list[Student]:
 
     def build(bodies: dict, **options) -> Archive:
         def archive(student: str) -> bytes:
-            own = {"report.pdf": made.PDF + student.encode()}
+            own = {"report.pdf": made.report(student)}
             own["records/sparsity-lambda0/record.json"] = made.RECORD.replace(b"{", b'{"of": "%s", ' % student.encode())
             return made.submission(student, bodies, notebooks, **options | {"extra": own | options.get("extra", {})})
 

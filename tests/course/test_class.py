@@ -101,7 +101,7 @@ def test_what_submit_packs_is_collected_without_a_note_and_gets_all_points(tmp_p
     for name, notebook in notebooks.items():
         nbformat.write(notebook, tmp_path / "notebooks" / f"{name}.ipynb")
     shutil.copytree(REFERENCE / "quick-shapes-seed0" / LAB.name, tmp_path / "runs")
-    (tmp_path / "runs" / "report.pdf").write_bytes(b"%PDF-1.7 a report")
+    (tmp_path / "runs" / "report.pdf").write_bytes(made.report("b1234567"))
     os.utime(tmp_path / "runs" / "report.pdf", (0, 0))
     receipt = submit.submit("b1234567", LAB, tmp_path / "notebooks", tmp_path / "runs", tmp_path / "export")
     assert "together 35 of 35" in str(receipt)
