@@ -162,7 +162,8 @@ def submit(
     archive = zipped(files)
     with replacing(target) as temporary:
         temporary.write_bytes(archive)
-    verdicts, trouble = visible_points(check.visible(lab.name), cells)
+    graded = {name: material for name, material in check.visible(lab.name).items() if material["points"]}
+    verdicts, trouble = visible_points(graded, cells)
     sizes = {path: len(content) for path, content in files.items()}
     digest = hashlib.sha256(archive).hexdigest()
     return Receipt(target.resolve(), len(archive), digest, sizes, notes + trouble, verdicts)

@@ -395,6 +395,16 @@ def test_the_receipt_shows_the_points_on_the_visible_examples(desk, monkeypatch)
     assert "together 30 of 35. The grade is given on other inputs" in text
 
 
+def test_an_exercise_counts_nowhere_in_the_receipt(desk, monkeypatch):
+    monkeypatch.setattr(submit, "visible_points", desk.really_tried)
+    (cell,) = (cell for cell in desk.code("03_channel_pruning") if cell["id"] == "exercise-guard")
+    cell["source"] = "def guarded_mask(scores, ratio, at_least):\n    import os; os._exit(3)"
+    desk.write("03_channel_pruning")
+    receipt = desk.submit()
+    assert list(receipt.verdicts) == list(blanks.of(LAB)) and receipt.notes == []
+    assert "together 35 of 35." in str(receipt) and "Exercise" not in str(receipt)
+
+
 def with_subgradient(desk, body):
     cell = next(cell for cell in desk.code("01_sparsity_training") if cell["id"] == "blank-subgradient")
     cell["source"] = f"def penalty_gradient(gamma, lam):\n    {body}\n"
@@ -418,9 +428,7 @@ def test_a_blank_that_never_ends_is_given_up(desk):
 
 
 def test_what_could_not_be_tried_is_said(desk, monkeypatch):
-    monkeypatch.setattr(
-        submit, "visible_points", lambda materials, cells: (dict.fromkeys(check.visible()), ["it broke."])
-    )
+    monkeypatch.setattr(submit, "visible_points", lambda materials, cells: (dict.fromkeys(materials), ["it broke."]))
     text = str(desk.submit())
     assert "Note: it broke." in text and "Blank 1  could not be tried" in text and "together 0 of 35" in text
 
