@@ -9,7 +9,7 @@ import needs
 import pytest
 import submissions as made
 
-from labkit.course import release
+from labkit.course import blanks, release
 from labkit.course.practice import submit
 from labkit.settings import REFERENCE
 
@@ -65,6 +65,17 @@ def test_the_csv_has_a_row_for_everybody_and_no_zero_by_silence(course):
     for person in people:
         manual = [value for column, value in rows[person.name].items() if "manual" in column.lower()]
         assert not any(manual), "nobody has graded these by hand yet"
+
+
+def test_an_exercise_is_marked_nowhere(course):
+    folder, people = course
+    wrong = next(person.name for person in people if "Exercises" in person.name)
+    (row,) = (row for name, row in class_of.marks(folder / f"grades_{LAB.name}.csv").items() if name == wrong)
+    assert row["code"] == "35" and row["max"] == str(LAB.points) and row["comments"] == ""
+    assert list(class_of.graded(folder)[wrong]["blanks"]) == list(blanks.of(LAB))
+    page = (folder / "feedback" / LAB.name / f"{wrong}.html").read_text(encoding="utf-8")
+    for exercise in blanks.declared(LAB).keys() - blanks.of(LAB).keys():
+        assert not any(exercise in column for column in row) and f"exercise-{exercise}" not in page
 
 
 def test_feedback_tells_nothing_that_a_student_smuggled_out(course):

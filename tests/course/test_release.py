@@ -131,6 +131,17 @@ def test_every_blank_has_docstring_hint_and_nothing_else(student):
             assert f"def {function}({', '.join(parameters)}):" in source
 
 
+def test_an_exercise_ships_with_its_examples_and_without_points(student):
+    shipped = json.loads((student / "labkit/course/practice/visible/lab1.json").read_text(encoding="utf-8"))
+    assert shipped.keys() == blanks.declared(LAB).keys()
+    for name in blanks.declared(LAB).keys() - blanks.of(LAB).keys():
+        cells = nbformat.read(student / "notebooks" / f"{shipped[name]['notebook']}.ipynb", as_version=4).cells
+        exercise, check_ = (next(c for c in cells if c.id == f"{kind}-{name}") for kind in ("exercise", "check"))
+        assert exercise.source.endswith('"""\n    raise NotImplementedError') and "nbgrader" not in exercise.metadata
+        assert check_.metadata == {"editable": False, "deletable": False}
+        assert shipped[name]["points"] == 0 and shipped[name]["credit"] == []
+
+
 STAFF = {"answers.py", "release.py", "staff.py", "produce.py", "run.py", "slimming_tasks.py", "blanks", "grading"}
 
 

@@ -46,7 +46,7 @@ SWAPPED = (
     "along the second."
 )
 
-# A right guard, of which several wrong ones are variations.
+# A guard of which one line at a time goes wrong.
 GUARDED = """safe = {name: score.clone() for name, score in scores.items()}
 for score in safe.values():
     score[score.topk(at_least).indices] = float("inf")
