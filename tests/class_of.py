@@ -20,6 +20,7 @@ from labkit import cli
 from labkit.course import edition, labs, release
 
 LAB, ALL = labs.named(1), 35
+ENDLESS = "def guarded_mask(scores, ratio, at_least):\n    while True: pass"
 
 
 Archive = Callable[[str], bytes]
@@ -72,6 +73,8 @@ def usual(build) -> Iterator[tuple[str, Archive, float | None, str]]:
     }
     for kind, (change, noted) in changes.items():
         yield kind, build({}, changes=[change]), ALL, noted
+    unmarked = [made.edited("exercise-guard", ENDLESS), made.deleted("exercise-convolution-weight")]
+    yield "exercises wrong", build({}, changes=unmarked), ALL, ""
     yield "colab", build({}, changes=[made.colab]), ALL, ""
     copy = {"notebooks/01_sparsity_training.ipynb": "notebooks/Copy of 01_sparsity_training (1).ipynb"}
     yield "renamed", build({}, names=copy), ALL, "Copy of 01_sparsity_training (1)"
@@ -100,7 +103,7 @@ def students(count: int | None = None) -> list[Student]:
 
     def build(bodies: dict, **options) -> Archive:
         def archive(student: str) -> bytes:
-            own = {"report.pdf": made.PDF + student.encode()}
+            own = {"report.pdf": made.report(student)}
             own["records/sparsity-lambda0/record.json"] = made.RECORD.replace(b"{", b'{"of": "%s", ' % student.encode())
             return made.submission(student, bodies, notebooks, **options | {"extra": own | options.get("extra", {})})
 

@@ -75,6 +75,11 @@ def zipped(contents: dict[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
+def report(student: str) -> bytes:
+    """Of a report no more than what says whose it is."""
+    return PDF + b"<dc:creator><rdf:Seq><rdf:li>%s</rdf:li></rdf:Seq></dc:creator>" % student.encode()
+
+
 # Notebooks
 
 

@@ -37,7 +37,7 @@ def solution(name: str) -> str:
     """The source of a blank's cell in the complete notebook, answers in."""
     blank = blanks.named(name)
     cells = nbformat.read(NOTEBOOKS / f"{blank.notebook}.ipynb", as_version=4).cells
-    (source,) = (cell.source for cell in cells if cell.get("id") == f"blank-{name}")
+    (source,) = (cell.source for cell in cells if cell.get("id") == blank.cell)
     return unmarked(source) + "\n"
 
 
@@ -89,8 +89,8 @@ def _telling(material: dict) -> bool:
 
 
 def visible_text(lab: Lab) -> str:
-    """The content of the lab's file of visible examples: every blank's material for the visible seed."""
-    materials = {name: material(name, VISIBLE_SEED) for name in blanks.of(lab)}
+    """The content of the lab's file of visible examples: the material of every blank and exercise for the visible seed."""
+    materials = {name: material(name, VISIBLE_SEED) for name in blanks.declared(lab)}
     return json.dumps(materials, ensure_ascii=False, indent=0) + "\n"
 
 

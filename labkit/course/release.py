@@ -27,6 +27,7 @@ WITHHELD = "Not in the student edition"  # so begins the sentence in a docstring
 COURSE = ("__init__.py", "labs.py", "edition.py", "practice")
 TOP = ("LICENSE", "environment.yml", "pyproject.toml", "requirements.txt")
 COLAB_LACKS = ("torch-pruning", "typst")  # of what the lab imports
+SAYS_NOTHING = re.compile(r'###|answers\["\w+"\] = f?"""$|with torch\.no_grad\(\):$')
 TRIVIAL = 12  # letters; a line as short as `plt.show()` gives nothing away
 
 BADGE = (
@@ -85,7 +86,7 @@ def emptied(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 def _stub(name: str, region: re.Match) -> str:
     """What stands in a solution's place, by the kind of cell."""
-    if name.startswith("blank-"):
+    if name.startswith(("blank-", "exercise-")):
         return f"{region[1]}raise NotImplementedError"
     if answer := re.search(r'^answers\["\w+"\] = ', region[0], re.MULTILINE):
         return f'{answer[0]}"""\n\n"""'
@@ -236,8 +237,7 @@ def solution_lines(labs: tuple[Lab, ...]) -> set[str]:
     sources = [cell.source for lab in labs for page in complete_notebooks(lab).values() for cell in page.cells]
     regions = [region[0] for source in sources for region in REGION.finditer(source)]
     lines = {line.strip() for region in regions for line in region.splitlines()}
-    stubs = re.compile(r'###|answers\["\w+"\] = f?"""$')
-    return {line for line in lines if len(line) >= TRIVIAL and not stubs.match(line)}
+    return {line for line in lines if len(line) >= TRIVIAL and not SAYS_NOTHING.match(line)}
 
 
 def leaks(folder: Path, labs: tuple[Lab, ...]) -> list[str]:

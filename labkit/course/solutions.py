@@ -56,7 +56,7 @@ def _begins(path: Path, line: str) -> bool:
 
 def solved_notebooks(lab: Lab) -> dict[str, nbformat.NotebookNode]:
     """The lab's worked solutions by notebook, in order."""
-    tasks = blanks.of(lab).values()
+    tasks = blanks.declared(lab).values()
     return {name: solved(notebook, tasks) for name, notebook in complete_notebooks(lab).items()}
 
 

@@ -5,6 +5,7 @@ What a student wrote reaches the template ``report.typ`` as data, never as marku
 """
 
 import datetime
+import html
 import io
 import json
 import re
@@ -66,6 +67,12 @@ def export(path: Path, *, title: str, student: str, sections: list[Section], dat
             "close it if a viewer holds it open, or choose another folder."
         ) from error
     return path
+
+
+def student_of(pdf: bytes) -> str | None:
+    """The student id that ``export`` was given for this PDF, or None where it holds none."""
+    found = re.search(rb"<dc:creator><rdf:Seq><rdf:li>(.*?)</rdf:li>", pdf, re.DOTALL)
+    return html.unescape(found[1].decode("utf-8", "replace")) if found else None
 
 
 def _prepared(section: Section, picture: Path) -> dict:

@@ -14,7 +14,7 @@ from labkit.course.grading import grade, sandbox
 from labkit.course.practice import check, judge, probe
 from labkit.settings import LabError
 
-BLANKS = {name: blank for lab in labs.LABS for name, blank in blanks.of(lab).items()}
+BLANKS = {name: blank for lab in labs.LABS for name, blank in blanks.declared(lab).items()}
 SEEDS = (answers.VISIBLE_SEED, "hidden 1", "hidden 2")
 
 RIGHT = {
@@ -61,6 +61,33 @@ RIGHT = {
         "with torch.no_grad():\n    thin_linear.bias.copy_(linear.bias)",
         "for row in range(len(linear.bias)):\n    thin_linear.bias.data[row] = linear.bias[row].item()",
     ),
+    "guarded_mask": (
+        "n = sum(map(len, scores.values()))\n"
+        "ranked = sorted((float(s), name, i) for name, score in scores.items() for i, s in enumerate(score))\n"
+        "masks = {name: torch.ones(len(score), dtype=torch.bool) for name, score in scores.items()}\n"
+        "cut = 0\n"
+        "for _, name, i in ranked:\n"
+        "    if cut < round(ratio * n) and masks[name].sum() > at_least:\n"
+        "        masks[name][i] = False\n"
+        "        cut += 1\n"
+        "return masks",
+        "best = {name: score >= score.sort().values[-at_least] for name, score in scores.items()}\n"
+        "flat, safe = torch.cat(list(scores.values())), torch.cat(list(best.values()))\n"
+        "keep = torch.ones_like(safe)\n"
+        "keep[flat.masked_fill(safe, torch.inf).argsort()[: int(round(ratio * len(flat)))]] = False\n"
+        "return dict(zip(reversed(list(scores)), reversed(keep.split([len(s) for s in scores.values()]))))",
+        "values = np.concatenate([score.numpy() for score in scores.values()])\n"
+        "limit = np.sort(np.concatenate([np.sort(score.numpy())[:-at_least] for score in scores.values()]))\n"
+        "limit = limit[round(ratio * len(values)) - 1]\n"
+        "return {name: (s > limit) | (s >= torch.topk(s, at_least).values.min()) for name, s in scores.items()}",
+    ),
+    "copy_convolution_weight": (
+        "thin_conv.weight.data = conv.weight.data[kept][:, inputs].clone()",
+        "thin_conv.weight.data.copy_(conv.weight.data[kept[:, None], inputs])",
+        "with torch.no_grad():\n    thin_conv.weight[:] = conv.weight.index_select(0, kept).index_select(1, inputs)",
+        "for new, old in enumerate(kept):\n    for place, column in enumerate(inputs.tolist()):\n"
+        "        thin_conv.weight.data[new, place] = conv.weight.data[old, column]",
+    ),
 }
 BODIES = [(name, f, body) for name, blank in BLANKS.items() for f in blank.functions for body in RIGHT[f]]
 MISTAKES = [(name, mistake) for name, blank in BLANKS.items() for mistake in blank.mistakes]
@@ -82,11 +109,30 @@ def verdict(material: dict, code: list[str]) -> judge.Verdict:
 
 
 def test_seven_blanks_of_five_points_with_at_least_five_mistakes_each():
-    assert [blank.points for blank in BLANKS.values()] == [5] * 7
+    assert [blank.points for lab in labs.LABS for blank in blanks.of(lab).values()] == [5] * 7
     for blank in BLANKS.values():
         assert sum(credit.points for credit in blank.credit) == blank.points
         assert len(blank.mistakes) >= 5
         assert all(mistake.sentence.endswith((".", "?")) for mistake in blank.mistakes)
+
+
+def test_what_has_no_points_is_an_exercise_and_is_not_graded():
+    exercises = {name: blank for name, blank in BLANKS.items() if not blank.points}
+    assert [blank.cell for blank in exercises.values()] == ["exercise-guard", "exercise-convolution-weight"]
+    for lab in labs.LABS:
+        graded = grade.hidden_materials(lab, "some seed")
+        assert list(graded) == list(blanks.of(lab)) and not graded.keys() & exercises.keys()
+        assert exercises.keys() <= json.loads(answers.visible_text(lab)).keys()
+
+
+def test_credit_covers_all_that_is_compared(materials):
+    """Or a wrong answer would have all points."""
+    for (name, _), material in materials.items():
+        for function, part in material["functions"].items():
+            for case in part["cases"]:
+                for aspect in case["expected"]:
+                    covered = any(judge._covers(row, function, case["group"], aspect) for row in material["credit"])
+                    assert covered == bool(BLANKS[name].points), (name, function, case["group"], aspect)
 
 
 # function, body, and what it must hear; none may have full points
@@ -109,6 +155,10 @@ NOT_QUITE = (
     ("copy_linear_weight", "thin_linear.weight.data = linear.weight.data[:, kept].reshape(-1)", "docstring"),
     ("copy_linear_bias", "thin_linear.bias.data.copy_(linear.bias.data)\nraise NotImplementedError", "remove it"),
     ("copy_linear_bias", "raise NotImplementedError('later')", "stops with"),
+    ("guarded_mask", "return scores", "docstring"),
+    ("guarded_mask", "return {name: s > 0 for name, s in scores.items()}", "docstring"),
+    ("copy_convolution_weight", "thin_conv.weight.data.copy_(conv.weight(kept))", "stops with TypeError"),
+    ("copy_convolution_weight", "thin_conv.weight.data.copy_(torch.ones(7, 5))", "stops with RuntimeError"),
 )  # fmt: skip
 
 
@@ -175,7 +225,8 @@ def test_every_declared_mistake_gets_its_own_sentence(name, mistake, materials):
     function = mistake.function or next(iter(BLANKS[name].functions))
     for seed in SEEDS:
         found = verdict(materials[name, seed], sources(name, function, mistake.body))
-        assert found.sentences == [mistake.sentence] and found.points < found.of
+        assert found.sentences == [mistake.sentence] and not found.right
+        assert found.points < found.of or found.of == 0
 
 
 @needs.bubblewrap
@@ -247,6 +298,33 @@ def test_check_shows_a_picture_where_columns_are_meant(capsys):
     assert "first columns" in capsys.readouterr().out
     (fault,) = check.verdict("linear-weight", {"copy_linear_weight": copy_linear_weight}).faults
     assert [axis.get_title() for axis in check.picture(fault.example).axes][1:] == ["expected", "yours"]
+
+
+def test_check_shows_the_kernels_that_stay(capsys):
+    def copy_convolution_weight(thin_conv, conv, kept, inputs):
+        thin_conv.weight.data.copy_(conv.weight.data[: len(kept), : len(inputs)])
+
+    check.check("convolution-weight", copy_convolution_weight)
+    printed = capsys.readouterr().out
+    assert "✗ Exercise B: These are the first filters" in printed and "conv=Conv2d(weight=[[[[" in printed
+    (fault,) = check.verdict("convolution-weight", {"copy_convolution_weight": copy_convolution_weight}).faults
+    old, *_ = check.picture(fault.example).axes
+    kept, inputs = (argument["int64"] for argument in fault.example.arguments[2:])
+    assert len(old.patches) == len(kept) * len(inputs)
+
+
+def test_an_exercise_is_checked_as_a_blank_is_and_names_no_points(capsys):
+    def guarded_mask(scores, ratio, at_least):
+        raise NotImplementedError
+
+    check.check("guard", guarded_mask)
+    assert capsys.readouterr().out.startswith("○ Exercise A is still empty.")
+    assert not check.ready(guarded_mask)
+    assert capsys.readouterr().out.startswith("This cell waits for exercise A (guarded_mask); the notebook goes on")
+    check.check("guard", lambda scores, ratio, at_least: scores)
+    printed = capsys.readouterr().out
+    assert printed.startswith("✗ Exercise A: ") and "points" not in printed
+    assert "guarded_mask(scores={'conv1': tensor([" in printed
 
 
 @pytest.mark.parametrize(
@@ -323,7 +401,9 @@ def table() -> str:
         function = mistake.function or next(iter(BLANKS[name].functions))
         found = [verdict(answers.material(name, seed), sources(name, function, mistake.body)) for seed in SEEDS]
         caught = all(v.sentences == [mistake.sentence] and not v.right for v in found)
-        lines.append(f"{name:21s} {'caught' if caught else 'MISSED'} {found[0].points} of 5  {mistake.sentence}")
+        lines.append(
+            f"{name:21s} {'caught' if caught else 'MISSED'} {found[0].points} of {found[0].of}  {mistake.sentence}"
+        )
     right = [all(verdict(answers.material(n, s), sources(n, f, b)).right for s in SEEDS) for n, f, b in BODIES]
     return "\n".join([*lines, f"{len(MISTAKES)} wrong answers; {sum(right)} of {len(right)} right ones accepted"])
 

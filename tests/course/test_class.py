@@ -9,7 +9,7 @@ import needs
 import pytest
 import submissions as made
 
-from labkit.course import release
+from labkit.course import blanks, release
 from labkit.course.practice import submit
 from labkit.settings import REFERENCE
 
@@ -67,6 +67,17 @@ def test_the_csv_has_a_row_for_everybody_and_no_zero_by_silence(course):
         assert not any(manual), "nobody has graded these by hand yet"
 
 
+def test_an_exercise_is_marked_nowhere(course):
+    folder, people = course
+    wrong = next(person.name for person in people if "Exercises" in person.name)
+    (row,) = (row for name, row in class_of.marks(folder / f"grades_{LAB.name}.csv").items() if name == wrong)
+    assert row["code"] == "35" and row["max"] == str(LAB.points) and row["comments"] == ""
+    assert list(class_of.graded(folder)[wrong]["blanks"]) == list(blanks.of(LAB))
+    page = (folder / "feedback" / LAB.name / f"{wrong}.html").read_text(encoding="utf-8")
+    for exercise in blanks.declared(LAB).keys() - blanks.of(LAB).keys():
+        assert not any(exercise in column for column in row) and f"exercise-{exercise}" not in page
+
+
 def test_feedback_tells_nothing_that_a_student_smuggled_out(course):
     folder, people = course
     smuggler = next(person.name for person in people if "NamesItsExce" in person.name)
@@ -101,7 +112,7 @@ def test_what_submit_packs_is_collected_without_a_note_and_gets_all_points(tmp_p
     for name, notebook in notebooks.items():
         nbformat.write(notebook, tmp_path / "notebooks" / f"{name}.ipynb")
     shutil.copytree(REFERENCE / "quick-shapes-seed0" / LAB.name, tmp_path / "runs")
-    (tmp_path / "runs" / "report.pdf").write_bytes(b"%PDF-1.7 a report")
+    (tmp_path / "runs" / "report.pdf").write_bytes(made.report("b1234567"))
     os.utime(tmp_path / "runs" / "report.pdf", (0, 0))
     receipt = submit.submit("b1234567", LAB, tmp_path / "notebooks", tmp_path / "runs", tmp_path / "export")
     assert "together 35 of 35" in str(receipt)

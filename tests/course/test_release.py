@@ -121,16 +121,27 @@ def test_only_blanks_outputs_and_set_up_differ_from_the_complete_notebooks(stude
             assert cell.cell_type == "markdown" or (cell.outputs == [] and cell.execution_count is None)
         sources = {cell.id: cell.source.removeprefix("# NBVAL_CHECK_OUTPUT\n") for cell in complete.cells[1:]}
         changed = {cell.id for cell in given.cells[2:] if cell.source != sources[cell.id]}
-        assert changed == {cell.id for cell in complete.cells if cell.id.startswith(("blank-", "manual-"))}
+        assert changed == {c.id for c in complete.cells if c.id.startswith(("blank-", "exercise-", "manual-"))}
 
 
 def test_every_blank_has_docstring_hint_and_nothing_else(student):
-    for name, blank in blanks.of(LAB).items():
+    for blank in blanks.declared(LAB).values():
         cells = nbformat.read(student / "notebooks" / f"{blank.notebook}.ipynb", as_version=4).cells
-        (source,) = (cell.source for cell in cells if cell.id == f"blank-{name}")
+        (source,) = (cell.source for cell in cells if cell.id == blank.cell)
         assert source.count("raise NotImplementedError") == len(blank.functions) == source.count("Hint: ")
         for function, parameters in blank.functions.items():
             assert f"def {function}({', '.join(parameters)}):" in source
+
+
+def test_an_exercise_ships_with_its_examples_and_without_points(student):
+    shipped = json.loads((student / "labkit/course/practice/visible/lab1.json").read_text(encoding="utf-8"))
+    assert shipped.keys() == blanks.declared(LAB).keys()
+    for name in blanks.declared(LAB).keys() - blanks.of(LAB).keys():
+        cells = nbformat.read(student / "notebooks" / f"{shipped[name]['notebook']}.ipynb", as_version=4).cells
+        exercise, check_ = (next(c for c in cells if c.id == f"{kind}-{name}") for kind in ("exercise", "check"))
+        assert exercise.source.endswith('"""\n    raise NotImplementedError') and "nbgrader" not in exercise.metadata
+        assert check_.metadata == {"editable": False, "deletable": False}
+        assert shipped[name]["points"] == 0 and shipped[name]["credit"] == []
 
 
 STAFF = {"answers.py", "release.py", "staff.py", "produce.py", "run.py", "slimming_tasks.py", "blanks", "grading"}
@@ -261,8 +272,9 @@ def test_the_set_up_cell_clones_the_tag_and_leaves_colabs_packages_alone(student
 
 def test_no_sentence_of_the_checks_gives_the_expression_away():
     text = (check.VISIBLE / "lab1.json").read_text(encoding="utf-8")
-    for name in blanks.of(LAB):
+    for name in blanks.declared(LAB):
         for line in answers.solution(name).splitlines():
             for expression in re.findall(r"\w+(?:\.\w+)*\[[^]]+\]|\w+\.\w+\(\)(?:\.\w+\(\))*", line):
                 selection = re.sub(r"^[\w.]+(?=\[)", "", expression)
-                assert selection not in text or len(selection) < 5, (name, selection)
+                said = selection in text and selection != "torch.no_grad()"  # which the hints name, too
+                assert not said or len(selection) < 5, (name, selection)

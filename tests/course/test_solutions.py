@@ -12,7 +12,7 @@ import pytest
 from labkit.course import answers, blanks, labs, release, solutions
 
 LAB = labs.named(1)
-BLANKS = blanks.of(LAB)
+BLANKS = blanks.declared(LAB)
 MARK = re.compile(r" *### (BEGIN|END) SOLUTION|# NBVAL_CHECK_OUTPUT")
 
 
@@ -56,8 +56,8 @@ def test_outputs_are_there(cells):
 
 def test_every_answer_is_in_it_and_no_mark_and_no_metadata_of_nbgrader(folder, cells):
     for name in BLANKS:
-        assert cells[f"blank-{name}"].source + "\n" == answers.solution(name)
-        assert "NotImplementedError" not in cells[f"blank-{name}"].source
+        assert cells[blank.cell].source + "\n" == answers.solution(name)
+        assert "NotImplementedError" not in cells[blank.cell].source
     by_hand = [cell for page in release.complete_notebooks(LAB).values() for cell in page.cells]
     by_hand = [cell for cell in by_hand if cell.id.startswith("manual-")]
     assert len(by_hand) >= 9

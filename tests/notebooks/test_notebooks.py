@@ -88,12 +88,25 @@ def test_no_two_labs_share_a_blank_or_a_notebook():
         assert len(names) == len(set(names))
 
 
+@pytest.mark.parametrize("lab", labs.LABS, ids=lambda lab: lab.name)
+def test_exercises_are_where_the_table_says_and_carry_no_mark_of_grading(lab):
+    exercises = {blank.cell: blank for blank in blanks.declared(lab).values() if not blank.points}
+    found = {}
+    for name in lab.notebooks:
+        for cell in nbformat.read(REPOSITORY / "notebooks" / f"{name}.ipynb", 4).cells:
+            if cell.id.startswith("exercise-"):
+                found[cell.id] = name
+            if cell.id.startswith("exercise-") or f"exercise-{cell.id.removeprefix('check-')}" in exercises:
+                assert "nbgrader" not in cell.metadata
+    assert found == {cell: blank.notebook for cell, blank in exercises.items()}
+
+
 def test_each_check_stands_directly_below_its_blank():
     for path in NOTEBOOKS:
         names = [cell.id for cell in nbformat.read(path, 4).cells]
         for above, below in zip(names, names[1:], strict=False):
-            if above.startswith("blank-"):
-                assert below == above.replace("blank-", "check-")
+            if above.startswith(("blank-", "exercise-")):
+                assert below == f"check-{above.partition('-')[2]}"
 
 
 def test_prose_shows_no_local_path_and_no_widget_output_without_a_still():
@@ -103,10 +116,10 @@ def test_prose_shows_no_local_path_and_no_widget_output_without_a_still():
 
 
 def functions_of(name: str) -> dict:
-    """The blanks' functions of a notebook, executed as they stand in it, and ``build_thin``."""
+    """The functions of a notebook's blanks and exercises, executed as they stand in it, and ``build_thin``."""
     namespace = {"torch": torch, "models": models}
     for cell in nbformat.read(REPOSITORY / "notebooks" / name, 4).cells:
-        if cell.id.startswith("blank-") or "def build_thin" in cell.source:
+        if cell.id.startswith(("blank-", "exercise-")) or "def build_thin" in cell.source:
             exec(cell.source, namespace)
     return namespace
 

@@ -45,6 +45,14 @@ def figures(reader: PdfReader) -> list[tuple[int, int]]:
     return [image.image.size for page in reader.pages for image in page.images]
 
 
+@pytest.mark.parametrize("student", ["s1234567", "your student id", "", 'Ünal <&> "x"', "网络"])
+def test_a_report_says_whose_it_is(tmp_path, student):
+    section = Section("A", 1, "<dc:creator><rdf:Seq><rdf:li>another</rdf:li>")
+    pdf = export(tmp_path / "report.pdf", title="<dc:creator>", student=f" {student} ", sections=[section])
+    assert report.student_of(pdf.read_bytes()) == student
+    assert report.student_of(b"%PDF-1.7 of another program") is None
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -1,5 +1,7 @@
 """The table of blanks: the one declaration that students' checks, grading and the tests read; a file for each lab.
 
+An *exercise* is a blank without points: the same check stands below it, and grading never sees it.
+
 A right answer is what the complete notebook's solution region computes: ``labkit.course.answers``
 executes it, and it is never written down again.
 
@@ -42,7 +44,8 @@ class Credit:
 @dataclass(frozen=True)
 class Blank:
     """``cases(random)`` yields (function, group, arguments); ``watched`` are the tensors of the
-    first argument that the functions fill; the points of ``credit`` are ``points`` together."""
+    first argument that the functions fill; the points of ``credit`` are ``points`` together. An exercise
+    has 0 points and no credit."""
 
     name: str
     title: str
@@ -54,17 +57,27 @@ class Blank:
     mistakes: tuple[Mistake, ...]
     watched: tuple[str, ...] = ()
 
+    @property
+    def cell(self) -> str:
+        """The id of the cell that holds it."""
+        return f"{'blank' if self.points else 'exercise'}-{self.name}"
 
-def of(lab: Lab) -> dict[str, Blank]:
-    """The lab's blanks by name, in order."""
+
+def declared(lab: Lab) -> dict[str, Blank]:
+    """The lab's blanks and exercises by name, in the order of its file."""
     blanks = import_module(f"{__name__}.{lab.blanks}").BLANKS if lab.blanks else ()
     return {blank.name: blank for blank in blanks}
 
 
+def of(lab: Lab) -> dict[str, Blank]:
+    """The lab's graded blanks by name, in order."""
+    return {name: blank for name, blank in declared(lab).items() if blank.points}
+
+
 def named(name: str) -> Blank:
-    """The blank of this name, whatever its lab. Raises ``LabError`` where there is none."""
+    """The blank or exercise of this name, whatever its lab. Raises ``LabError`` where there is none."""
     for lab in labs.LABS:
-        if blank := of(lab).get(name):
+        if blank := declared(lab).get(name):
             return blank
     raise LabError(f"There is no blank {name!r}.")
 

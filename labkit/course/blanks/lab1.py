@@ -1,4 +1,4 @@
-"""The blanks of lab 1, Network Slimming."""
+"""The blanks and exercises of lab 1, Network Slimming."""
 
 from labkit.course.blanks import Blank, Credit, Mistake, quarters
 
@@ -8,8 +8,14 @@ ALL_CHANNELS = (
     "All channels are taken over, and the memory is shared with the old layer: take the kept ones only, and copy "
     "their values."
 )
-IN_PLACE = "Autograd refuses to change a parameter in place: write through .data, or under torch.no_grad()."
-NO_PARAMETER = "A tensor cannot be put in a parameter's place: fill the parameter that is there, through .data."
+IN_PLACE = (
+    "Autograd refuses to change a parameter in place: open a block with torch.no_grad(): around it, "
+    "or write through .data."
+)
+NO_PARAMETER = (
+    "A tensor cannot be put in a parameter's place: fill the parameter that is there, under torch.no_grad() or "
+    "through .data."
+)
 INDEXED_TWICE = (
     "kept numbers the channels of the old layer; the thin layer has only as many as are kept, numbered anew. "
     "Index the source only."
@@ -24,6 +30,29 @@ NEW_OBJECT = (
     "The values are right, but the parameter is a new object: an optimizer that holds the old one would go on "
     "training that. Fill the parameter that is there."
 )
+PAIRED = (
+    "Two lists of indices in one pair of brackets are read as pairs: one kernel for each pair, not every kept filter "
+    "with every input. Select the filters first, then the inputs of what came out."
+)
+FILTERS_ALONE = (
+    "The filters are selected, their inputs are not: the layer before has lost channels too, and every filter loses "
+    "those columns."
+)
+INPUTS_ALONE = (
+    "The inputs are selected, the filters are not: this layer's own channels are the rows, and kept names them."
+)
+SWAPPED = (
+    "kept and inputs are exchanged: the weight is (out, in, 3, 3), so kept selects along the first axis and inputs "
+    "along the second."
+)
+
+# A guard of which one line at a time goes wrong.
+GUARDED = """safe = {name: score.clone() for name, score in scores.items()}
+for score in safe.values():
+    score[score.topk(at_least).indices] = float("inf")
+ranked = torch.cat(list(safe.values())).sort().values
+k = round(ratio * len(ranked))
+return {name: score >= ranked[k] for name, score in safe.items()}"""
 
 
 def _penalty_cases(rng):
@@ -94,6 +123,48 @@ def _weight_cases(rng):
 def _bias_cases(rng):
     for classes, channels, count in ((2, 3, 1), (4, 5, 4), (3, 3, 3)):
         yield "copy_linear_bias", "any", [_linear(rng, classes, count), _linear(rng, classes, channels)]
+
+
+def _guard_cases(rng):
+    def scores(*widths, weak=None):
+        """Distinct scores; the layer ``weak`` has the lowest of all, so that a threshold alone would empty it."""
+        names = [f"conv{number}" for number, _ in enumerate(widths, 1)]
+        order = sorted(range(len(widths)), key=lambda layer: layer != weak)
+        values = quarters(rng, sum(widths), 1, 40)
+        values = values if weak is None else sorted(values)
+        drawn = {}
+        for layer in order:
+            drawn[layer], values = rng.sample(values[: widths[layer]], widths[layer]), values[widths[layer] :]
+        return {"dict": {name: {"float32": drawn[layer]} for layer, name in enumerate(names)}}
+
+    # No ratio asks for half a channel.
+    yield "guarded_mask", "mixed", [scores(3, 4), 0.4, 1]
+    yield "guarded_mask", "mixed", [scores(4, 3, 5), 0.5, 1]
+    yield "guarded_mask", "emptied", [scores(2, 4, weak=0), 0.5, 1]
+    yield "guarded_mask", "emptied", [scores(4, 3, weak=1), 0.6, 1]
+    yield "guarded_mask", "emptied", [scores(4, 5, 3, weak=0), 0.45, 2]
+
+
+def _convolution(rng, filters, inputs):
+    return {"Conv2d": {"weight": [[_kernel(rng) for _ in range(inputs)] for _ in range(filters)]}}
+
+
+def _kernel(rng):
+    values = quarters(rng, 9, -40, 40)
+    return [values[:3], values[3:6], values[6:]]
+
+
+def _convolution_cases(rng):
+    def case(group, filters, channels, kept, inputs):
+        thin, conv = _convolution(rng, len(kept), len(inputs)), _convolution(rng, filters, channels)
+        return "copy_convolution_weight", group, [thin, conv, {"int64": kept}, {"int64": inputs}]
+
+    yield case("all", 1, 2, [0], [0, 1])
+    yield case("first layer", 3, 2, _kept(rng, 3, 2)["int64"], [0, 1])
+    yield case("all filters", 2, 3, [0, 1], [1, 2])
+    kept, inputs = rng.sample(([0, 2], [1, 2], [1, 3], [2, 3]), 2)
+    yield case("as many", 4, 4, kept, inputs)
+    yield case("some", 4, 5, _kept(rng, 4, 2)["int64"], _kept(rng, 5, 3)["int64"])
 
 
 BLANKS = (
@@ -580,6 +651,189 @@ BLANKS = (
             Mistake("thin_linear.bias = None", "The bias is thrown away: every class keeps its own."),
             Mistake("pass", "thin_linear's bias is untouched."),
             Mistake("thin_linear.bias.data = linear.bias.data.cuda()", ON_CUDA),
+        ),
+    ),
+    Blank(
+        name="guard",
+        title="Exercise A · the guard",
+        notebook="03_channel_pruning",
+        points=0,
+        functions={"guarded_mask": ["scores", "ratio", "at_least"]},
+        cases=_guard_cases,
+        credit=(),
+        mistakes=(
+            Mistake(
+                "everything = torch.cat(list(scores.values()))\n"
+                "threshold = everything.sort().values[round(ratio * len(everything))]\n"
+                "return {name: score >= threshold for name, score in scores.items()}",
+                "There is no guard: a layer whose scores are all among the lowest loses every channel, or keeps fewer "
+                "than at_least.",
+            ),
+            Mistake(
+                "everything = torch.cat(list(scores.values()))\n"
+                "threshold = everything.sort().values[round(ratio * len(everything))]\n"
+                "masks = {name: score >= threshold for name, score in scores.items()}\n"
+                "for name, score in scores.items():\n"
+                "    masks[name][score.topk(at_least).indices] = True\n"
+                "return masks",
+                "Every layer keeps its best, but too few channels are cut in all: for each one that the guard saves, the "
+                "next-lowest elsewhere must go. Protect first, then count.",
+            ),
+            Mistake(
+                "everything = torch.cat(list(scores.values()))\n"
+                "threshold = everything.sort().values[round(ratio * len(everything))]\n"
+                "masks = {name: score >= threshold for name, score in scores.items()}\n"
+                "for mask in masks.values():\n"
+                "    if mask.sum() < at_least:\n"
+                "        mask[:at_least] = True\n"
+                "return masks",
+                "The guard saves the first channels of a layer, not its best, and cuts nothing elsewhere for them: "
+                "protect the best at_least of every layer first, then count.",
+            ),
+            Mistake(
+                GUARDED.replace("score.topk(at_least).indices", ":at_least"),
+                "The number of cut channels is right, but the guard protects the first channels of every layer: its best "
+                "are those with the highest scores.",
+            ),
+            Mistake(
+                GUARDED.replace("score.topk(at_least)", "score.topk(at_least, largest=False)"),
+                "The number of cut channels is right, but the guard protects the lowest scores of every layer: its best "
+                "are the highest.",
+            ),
+            Mistake(
+                GUARDED.replace("at_least)", "1)"),
+                "The guard keeps one channel a layer, whatever is asked: the number is at_least.",
+            ),
+            Mistake(
+                GUARDED.replace(">=", ">"),
+                "One channel too many is cut: the threshold's own channel goes as well. Of sorted scores, the one at "
+                "place k (from 0) has k below it and stays itself.",
+            ),
+            Mistake(
+                GUARDED.replace("k]", "k - 1]"),
+                "One channel too few is cut: the threshold is the k-th lowest score, and it has to go itself.",
+            ),
+            Mistake(
+                GUARDED.replace("round(", "int("),
+                "int() cuts off: where ratio * n is 2.8, three channels are nearer than two. Asked is round().",
+            ),
+            Mistake(
+                GUARDED.replace("ratio * len(ranked)", "ratio * len(scores)"),
+                "len(scores) is the number of layers; the ratio is of all their channels together.",
+            ),
+            Mistake(
+                GUARDED.replace("round(ratio", "round((1 - ratio)"),
+                "ratio is the share that is cut; your code keeps that share.",
+            ),
+            Mistake(
+                "masks = {}\n"
+                "for name, score in scores.items():\n"
+                "    k = min(round(ratio * len(score)), len(score) - at_least)\n"
+                "    masks[name] = score >= score.sort().values[k]\n"
+                "return masks",
+                "Every layer loses the same share: the channels of all layers are ranked together, and a layer may lose "
+                "nearly all of its channels or none.",
+            ),
+            Mistake(
+                GUARDED.replace(">=", "<"),
+                "The mask is the wrong way round: True is a channel that stays, False one that is cut.",
+            ),
+            Mistake(
+                GUARDED.replace("k = round(ratio * len(ranked))", "k = len(ranked) - round(ratio * len(ranked))")
+                .replace(">=", "<")
+                .replace('"inf"', '"-inf"'),
+                "The highest scores are cut: the least important channels are those with the lowest.",
+            ),
+            Mistake(
+                GUARDED.replace("score.clone()", "score"),
+                "The masks are right, but your code writes into scores, and who uses them next finds them changed: work "
+                "on a copy, with clone().",
+            ),
+            Mistake(
+                GUARDED.replace("score >= ranked[k]", "(score >= ranked[k]).int()"),
+                "The right channels, but as ones and zeros: as indices they would mean channels 1 and 0. Return bool "
+                "tensors.",
+            ),
+            Mistake(
+                GUARDED.replace("score >= ranked[k]", "(score >= ranked[k]).nonzero().flatten()"),
+                "These are the indices of the channels that stay; asked are masks, one bool a channel.",
+            ),
+            Mistake(
+                GUARDED.replace(
+                    "return {name: score >= ranked[k] for name, score in safe.items()}",
+                    "return [score >= ranked[k] for score in safe.values()]",
+                ),
+                "The masks are right, but without their layers' names: return a dict from name to mask.",
+            ),
+            Mistake(
+                GUARDED.replace(
+                    "return {name: score >= ranked[k] for name, score in safe.items()}",
+                    "return torch.cat(list(safe.values())) >= ranked[k]",
+                ),
+                "One mask for all layers: return a dict with one for each, from the layer's name to its mask.",
+            ),
+            Mistake(
+                "return scores >= scores.sort().values[round(ratio * len(scores))]",
+                "scores is a dict, and a dict has no sort(): put the scores of all layers into one tensor first.",
+                says="'dict' object",
+            ),
+        ),
+    ),
+    Blank(
+        name="convolution-weight",
+        title="Exercise B · the convolution's weight",
+        notebook="03_channel_pruning",
+        points=0,
+        functions={"copy_convolution_weight": ["thin_conv", "conv", "kept", "inputs"]},
+        watched=("weight",),
+        cases=_convolution_cases,
+        credit=(),
+        mistakes=(
+            Mistake("thin_conv.weight.data = conv.weight.data[kept, inputs]", PAIRED, says="indexing tensors"),
+            Mistake("thin_conv.weight.data.copy_(conv.weight.data[kept, inputs])", PAIRED, says="indexing tensors"),
+            Mistake("thin_conv.weight.data = conv.weight.data[kept]", FILTERS_ALONE),
+            Mistake("thin_conv.weight.data.copy_(conv.weight.data[kept])", FILTERS_ALONE, says="must match"),
+            Mistake("thin_conv.weight.data = conv.weight.data[:, inputs]", INPUTS_ALONE),
+            Mistake("thin_conv.weight.data.copy_(conv.weight.data[:, inputs])", INPUTS_ALONE, says="must match"),
+            Mistake(
+                "thin_conv.weight.data.copy_(conv.weight.data[:len(kept), :len(inputs)])",
+                "These are the first filters and the first inputs, not the kept ones. The shape fits, and the network "
+                "is wrong.",
+            ),
+            Mistake("thin_conv.weight.data = conv.weight.data[inputs][:, kept]", SWAPPED, says="out of bounds"),
+            Mistake(
+                "thin_conv.weight.data.copy_(conv.weight.data[inputs][:, kept])",
+                SWAPPED,
+                says="out of bounds|must match",
+            ),
+            Mistake(
+                "thin_conv.weight.data = conv.weight.data[kept][:, inputs].transpose(0, 1)",
+                "Transposed: the weight of a convolution is (outputs, inputs, 3, 3), and stays so.",
+            ),
+            Mistake(
+                "thin_conv.weight.data = conv.weight.data",
+                "All filters are taken over, and the memory is shared with the old layer: take the kept ones only, and "
+                "copy their values.",
+            ),
+            Mistake(
+                "thin_conv.weight.data.copy_(conv.weight.data)",
+                "Filters and inputs are all copied, but the thin layer has only those that are left: select both.",
+                says="must match",
+            ),
+            Mistake("thin_conv.weight = nn.Parameter(conv.weight.data[kept][:, inputs])", NEW_OBJECT),
+            Mistake("thin_conv.weight.copy_(conv.weight[kept][:, inputs])", IN_PLACE, says="leaf Variable"),
+            Mistake("thin_conv.weight = conv.weight[kept][:, inputs]", NO_PARAMETER, says="cannot assign"),
+            Mistake(
+                "thin_conv.weight.data[kept][:, inputs] = conv.weight.data[kept][:, inputs]",
+                "kept and inputs number the channels of the old layer; the thin layer has only as many as are left, "
+                "numbered anew. Index the source only.",
+                says="out of bounds",
+            ),
+            Mistake(
+                "pass",
+                "thin_conv's weight is untouched: indexing twice gives a copy, and what is written there is lost.",
+            ),
+            Mistake("thin_conv.weight.data = conv.weight.data[kept][:, inputs].cuda()", ON_CUDA),
         ),
     ),
 )

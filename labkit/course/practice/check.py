@@ -5,7 +5,9 @@ your own kernel; nothing here counts as a grade.
 """
 
 import json
+import math
 from functools import cache
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +19,14 @@ from labkit.settings import LabError
 
 VISIBLE = Path(__file__).with_name("visible")
 WORDS = {"values": "value", "form": "type and shape"}
+ROWS = {"Linear": "class", "Conv2d": "filter"}  # what a row of a layer's weight is
+KERNEL = 2  # axes of a weight before those of a kernel
 
 
 @cache
 def visible(lab: str = "*") -> dict[str, dict]:
-    """The material of every blank for the visible seed, by the blank's name: of one lab, such as ``lab1``,
-    or of all that are here."""
+    """The material of every blank and exercise for the visible seed, by its name: of one lab, such as
+    ``lab1``, or of all that are here."""
     files = sorted(VISIBLE.glob(f"{lab}.json"))
     return {name: material for file in files for name, material in json.loads(file.read_text(encoding="utf-8")).items()}
 
@@ -61,14 +65,15 @@ def ready(*functions) -> bool:
             raise LabError(f"{function.__name__} is the function of no blank.")
         found = verdict(blank_of[function.__name__], {function.__name__: function})
         if found.faults:
-            waiting.append(f"{_title(found).lower()} ({function.__name__})")
+            title = _title(found)
+            waiting.append(f"{title[0].lower()}{title[1:]} ({function.__name__})")
     if waiting:
         print(f"This cell waits for {', '.join(waiting)}; the notebook goes on without it.")
     return not waiting
 
 
 def _title(found: Verdict) -> str:
-    """``Blank 2``"""
+    """``Blank 2``, ``Exercise A``"""
     return visible()[found.name]["title"].partition(" · ")[0]
 
 
@@ -102,51 +107,60 @@ def example_text(example: Example) -> str:
     return "\n".join(lines)
 
 
-def _short(value, tensors=()) -> str:
-    """Plain data as a student would write it; of a layer, these ``tensors``."""
+def _short(value, tensors=(), depth: int = 0) -> str:
+    """Plain data as a student would write it; of a layer, these ``tensors``, of a kernel its first weight."""
     if isinstance(value, dict):
         (kind, content), *_ = value.items()
         if not isinstance(content, dict):
             return f"tensor({_short(content)})"
+        if kind == "dict":
+            return f"{{{', '.join(f'{name!r}: {_short(item)}' for name, item in content.items())}}}"
         return f"{kind}({', '.join(f'{k}={_short(v)}' for k, v in content.items() if k in tensors)})"
+    if isinstance(value, list) and depth == KERNEL:
+        return f"[[{_short(value[0][0])}, …]]"
     if isinstance(value, list):
-        return f"[{', '.join(map(_short, value[:12]))}{', …' if len(value) > 12 else ''}]"
+        inner = (_short(item, depth=depth + 1) for item in value[:12])
+        return f"[{', '.join(inner)}{', …' if len(value) > 12 else ''}]"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def picture(example: Example):
-    """For a layer that was to be filled: the old layer with the kept channels framed, what was
-    expected, and what came; a figure, or None where words say it better."""
+    """For a layer that was to be filled: the old layer with what is kept framed, what was expected, and
+    what came (of a kernel its first weight); a figure, or None where words say it better."""
     from labkit.view import plots
 
-    source = next((a for a in example.arguments[1:] if isinstance(a, dict) and "Linear" in a), None)
+    layers = [(kind, a[kind]) for a in example.arguments[1:] if isinstance(a, dict) for kind in ROWS if kind in a]
     got = example.got.get("weight")
-    if source is None or "weight" not in example.expected or not got:
+    if not layers or "weight" not in example.expected or not got:
         return None
-    old = np.array(source["Linear"]["weight"])
-    kept = example.arguments[2]["int64"]
-    shape = (len(old), len(kept))
-    if len(got) != shape[0] * shape[1]:
+    kind, state = layers[0]
+    old = np.array(state["weight"])
+    *rows, columns = (argument["int64"] for argument in example.arguments[2:])
+    rows = rows[0] if rows else list(range(len(old)))
+    shape = (len(rows), len(columns), *old.shape[2:])
+    if len(got) != math.prod(shape):
         return None
     matrices = {
-        "linear.weight, kept columns framed": old,
+        f"{'linear.weight' if kind == 'Linear' else 'conv.weight[:, :, 0, 0]'}, kept framed": old,
         "expected": np.array(example.expected["weight"]).reshape(shape),
         "yours": np.array(got, dtype=float).reshape(shape),
     }
-    alt = "The linear layer's weight with its kept columns framed, the expected thin weight, and yours."
+    alt = f"The old weight, a {ROWS[kind]} a row, with what is kept framed; the expected thin weight; and yours."
     figure, axes = plots.panels(3, alt, height=2.2, width=7)
     limit = abs(old).max()
-    for axis, (title, matrix) in zip(axes, matrices.items()):
+    for axis, (title, tensor) in zip(axes, matrices.items()):
+        matrix = tensor.reshape(*tensor.shape[:2], -1)[..., 0]
         axis.imshow(matrix, cmap="PuOr", vmin=-limit, vmax=limit)
-        axis.set(title=title, xlabel="input channel", ylabel="class", xticks=range(matrix.shape[1]))
+        axis.set(title=title, xlabel="input channel", ylabel=ROWS[kind], xticks=range(matrix.shape[1]))
         axis.set_yticks(range(matrix.shape[0]))
         axis.grid(False)
         axis.title.set_fontsize(9)
         for (row, column), value in np.ndenumerate(matrix):
             colour = "white" if abs(value) > limit / 2 else "black"
             axis.text(column, row, f"{value:g}", ha="center", va="center", fontsize=8, color=colour)
-    axes[1].set_xticks(range(len(kept)), kept)
-    axes[2].set_xticks(range(len(kept)), kept)
-    for column in kept:
-        axes[0].add_patch(Rectangle((column - 0.5, -0.5), 1, len(old), fill=False, edgecolor="black", linewidth=2))
+    for axis in axes[1:]:
+        axis.set_xticks(range(len(columns)), columns)
+        axis.set_yticks(range(len(rows)), rows)
+    for row, column in product(rows, columns):
+        axes[0].add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor="black", linewidth=2))
     return figure

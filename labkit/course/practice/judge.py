@@ -7,7 +7,8 @@ A blank's *material* is data, made by ``labkit.course.answers`` for one seed:
 "expected"}], "mistakes": [{"sentence", "says", "observed": [one for each case]}]}}}``
 
 A row of ``credit`` earns its points if all comparisons that it covers are right: of its function, in its
-groups of cases, in its aspect of what was observed, where None covers all. Nothing here runs a student's code.
+groups of cases, in its aspect of what was observed, where None covers all. An exercise has neither points nor
+credit: it is right or it is not. Nothing here runs a student's code.
 """
 
 import builtins
@@ -54,7 +55,7 @@ class Verdict:
 
     @property
     def right(self) -> bool:
-        return self.points == self.of
+        return not self.faults
 
     @property
     def sentences(self) -> list[str]:
@@ -108,11 +109,9 @@ def judge(material: dict, observed: dict[str, list[dict]], private: bool = False
                 key = function, case["group"], aspect
                 right[key] = right.get(key, True) and well
 
-    earned, wrong = 0, set()
-    for row in material["credit"]:
-        failed = [key for key, well in right.items() if not well and _covers(row, *key)]
-        earned += 0 if failed else row["points"]
-        wrong.update(function for function, _, _ in failed)
+    failed = [key for key, well in right.items() if not well]
+    wrong = {function for function, _, _ in failed}
+    earned = sum(row["points"] for row in material["credit"] if not any(_covers(row, *key) for key in failed))
 
     faults, empty = [], 0
     for function, part in material["functions"].items():

@@ -4,8 +4,8 @@ The same in the student's kernel, at hand-in, and in the grading sandbox, where 
 it imports nothing but torch and the standard library, and knows no expected value.
 
 Arguments are plain data: a number, a list of arguments, ``{"float32": nested lists}`` for a tensor
-(``"gradient": true`` beside it: one that gradients are asked for), ``{"BatchNorm2d": {name:
-values}}`` for a layer with that state.
+(``"gradient": true`` beside it: one that gradients are asked for), ``{"dict": {name: argument}}`` for a
+dictionary, ``{"BatchNorm2d": {name: values}}`` for a layer with that state.
 """
 
 import ast
@@ -18,6 +18,7 @@ DTYPES = {"float32": torch.float32, "int64": torch.int64, "bool": torch.bool}
 LAYERS = {  # by kind, an empty layer for a weight
     "BatchNorm2d": lambda weight: nn.BatchNorm2d(len(weight)),
     "Linear": lambda weight: nn.Linear(weight.shape[1], weight.shape[0]),
+    "Conv2d": lambda weight: nn.Conv2d(weight.shape[1], weight.shape[0], weight.shape[2:], bias=False),
 }
 MOST_NUMBERS, MOST_LETTERS = 4096, 300
 COPIED = "copied"
@@ -33,8 +34,10 @@ def decode(argument):
     (kind, content), *options = argument.items()
     if kind in DTYPES:
         return torch.tensor(content, dtype=DTYPES[kind], requires_grad=bool(options))
+    if kind == "dict":
+        return {name: decode(item) for name, item in content.items()}
     if kind not in LAYERS:
-        raise ValueError(f"{kind!r} is no kind of argument: choose one of {', '.join([*DTYPES, *LAYERS])}")
+        raise ValueError(f"{kind!r} is no kind of argument: choose one of {', '.join([*DTYPES, 'dict', *LAYERS])}")
     state = {name: torch.tensor(values) for name, values in content.items()}
     layer = LAYERS[kind](state["weight"])
     layer.load_state_dict(state, strict=False)
@@ -68,7 +71,7 @@ def observe(function, arguments: list, watched: list[str]) -> dict:
 def _returned(function, objects: list) -> dict:
     before = _numbers(objects)
     result = function(*objects)
-    _on_the_cpu(result)
+    _on_the_cpu(*_flat([result]))
     form = _form(result) + ("" if _numbers(objects) == before else ", its input changed")
     leaves = [item for item in _flat(objects) if isinstance(item, torch.Tensor) and item.requires_grad]
     if leaves and isinstance(result, torch.Tensor) and result.requires_grad:
@@ -107,7 +110,9 @@ def _on_the_cpu(*results) -> None:
 
 
 def _flat(objects) -> list:
-    return [inner for item in objects for inner in (_flat(item) if isinstance(item, list) else [item])]
+    """What lists and dictionaries hold, in order."""
+    lists = (list(item.values()) if isinstance(item, dict) else item for item in objects)
+    return [inner for item in lists for inner in (_flat(item) if isinstance(item, list) else [item])]
 
 
 def _raised(error: BaseException) -> dict:
@@ -127,6 +132,8 @@ def _numbers(value) -> list:
         return [number for tensor in value.state_dict().values() for number in _numbers(tensor)]
     if isinstance(value, torch.Tensor):
         value = value.detach().cpu().flatten()[: MOST_NUMBERS + 1].tolist()
+    elif isinstance(value, dict):
+        value = [value[name] for name in sorted(value, key=str)]
     elif hasattr(value, "tolist"):
         value = value.tolist()
     if isinstance(value, (list, tuple)):
@@ -147,6 +154,8 @@ def _form(value) -> str:
         return f"{kind} tensor of shape {tuple(value.shape)}"
     if isinstance(value, (bool, int, float)):
         return "a number"
+    if isinstance(value, dict):
+        return f"a dict with {', '.join(f'{n}: {_form(value[n])}' for n in sorted(value, key=str))}"[:MOST_LETTERS]
     if type(value).__name__ == "ndarray":
         return f"a NumPy array of shape {value.shape}"
     return "nothing" if value is None else f"a {type(value).__name__}"[:60]

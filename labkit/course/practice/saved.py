@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from labkit.settings import LabError
+from labkit.view.report import student_of
 
 
 def candidates(folder: Path, name: str) -> list[Path]:
@@ -87,12 +88,22 @@ def refuse_unrun(cells: list[dict], path: Path) -> None:
 def refuse_another_student(student: str, cells: list[dict], path: Path) -> None:
     """Raises ``LabError`` if the last notebook, as it was saved, names somebody else."""
     names = [
-        found[2] for cell in cells if (found := re.search(r"^STUDENT = (['\"])(.*)\1", cell["source"], re.MULTILINE))
+        found[2] for cell in cells if (found := re.search(r"^STUDENT *= *(['\"])(.*)\1", cell["source"], re.MULTILINE))
     ]
     if names and names[0].strip() != student:
         raise LabError(
             f"{path}, as it is saved, says STUDENT = {names[0]!r} and not {student!r}: write your id there, run all "
             "cells, save the notebook, and hand in again."
+        )
+
+
+def refuse_report_of_another(student: str, report: Path, content: bytes, notebook: str) -> None:
+    """Raises ``LabError`` if the report, as the last notebook made it, carries another id or none."""
+    if (name := student_of(content)) != student:
+        raise LabError(
+            f"{report} carries {f'the id {name!r}' if name else 'no id'} and not {student!r}: it was made before STUDENT "
+            f"was set. Write your id into STUDENT at the top of notebook {notebook}, choose Restart and run all, save it, "
+            "and hand in again."
         )
 
 

@@ -121,8 +121,8 @@ def submit(
     and equal ``made`` (default: now) give equal bytes.
 
     Raises ``LabError``, with nothing written, for an id of another class, for a notebook that is
-    missing, damaged, or not run from top to bottom, for a missing report, and for extra files that
-    are too large or no part of a hand-in.
+    missing, damaged, or not run from top to bottom, for a report that is missing or carries another id,
+    and for extra files that are too large or no part of a hand-in.
     """
     this, moment = edition.current(), made or datetime.now().astimezone()
     target = Path(out) / this.archive_name(student, lab)
@@ -139,6 +139,7 @@ def submit(
     saved.refuse_another_student(student, cells[last], last_path)
     if lab.report:
         saved.refuse_unsaved(last_path, Path(runs) / lab.report)
+        saved.refuse_report_of_another(student, Path(runs) / lab.report, files[lab.report], last)
     files |= {
         f"labkit/models/{path.name}": saved.read(path) for path in sorted(Path(models.__file__).parent.glob("*.py"))
     }
@@ -161,7 +162,8 @@ def submit(
     archive = zipped(files)
     with replacing(target) as temporary:
         temporary.write_bytes(archive)
-    verdicts, trouble = visible_points(check.visible(lab.name), cells)
+    graded = {name: material for name, material in check.visible(lab.name).items() if material["points"]}
+    verdicts, trouble = visible_points(graded, cells)
     sizes = {path: len(content) for path, content in files.items()}
     digest = hashlib.sha256(archive).hexdigest()
     return Receipt(target.resolve(), len(archive), digest, sizes, notes + trouble, verdicts)

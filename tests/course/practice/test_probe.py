@@ -17,11 +17,42 @@ def test_layers_and_tensors_are_what_the_data_say():
     gamma = probe.decode({"float32": [0.5], "gradient": True})
     assert gamma.requires_grad and gamma.dtype == torch.float32
     assert probe.decode([1, {"int64": [2]}]) == [1, torch.tensor([2])]
+    assert probe.decode({"dict": {"a": {"int64": [2]}, "b": 3}}) == {"a": torch.tensor([2]), "b": 3}
+    conv = probe.decode({"Conv2d": {"weight": [[[[1.0, 2.0]], [[3.0, 4.0]], [[5.0, 6.0]]]]}})
+    assert isinstance(conv, nn.Conv2d) and (conv.in_channels, conv.out_channels, conv.bias) == (3, 1, None)
+    assert conv.kernel_size == (1, 2) and conv.weight.flatten().tolist() == [1, 2, 3, 4, 5, 6]
 
 
-@pytest.mark.parametrize("kind", ["Conv2d", "LayerNorm", "float16"])
+MASKS = {"a": torch.tensor([True, False]), "b": torch.tensor([1])}
+
+
+def test_a_dictionary_is_observed_by_name_whatever_its_order():
+    seen = probe.observe(lambda: MASKS, [], [])
+    assert seen == probe.observe(lambda: dict(reversed(MASKS.items())), [], [])
+    assert seen == {
+        "values": [1, 0, 1],
+        "form": "a dict with a: bool tensor of shape (2,), b: int64 tensor of shape (1,)",
+    }
+    assert probe.observe(lambda: {"x": MASKS["a"], "y": MASKS["b"]}, [], []) != seen
+
+
+def test_an_argument_that_is_changed_inside_a_dictionary_is_noticed():
+    def zeroed(scores):
+        scores["a"].zero_()
+        return {}
+
+    assert "input changed" in probe.observe(zeroed, [{"dict": {"a": {"float32": [1.0]}}}], [])["form"]
+
+
+def test_a_dictionary_that_holds_itself_is_an_error_and_nothing_more():
+    endless = {}
+    endless["again"] = endless
+    assert probe.observe(lambda: endless, [], [])["raised"] == "RecursionError"
+
+
+@pytest.mark.parametrize("kind", ["Conv3d", "LayerNorm", "float16"])
 def test_an_unknown_layer_is_refused_and_not_taken_for_a_linear_one(kind):
     with pytest.raises(
-        ValueError, match=f"'{kind}' is no kind of argument: choose one of float32, .*BatchNorm2d, Linear"
+        ValueError, match=f"'{kind}' is no kind of argument: choose one of float32, .*dict, BatchNorm2d, Linear"
     ):
         probe.decode({kind: {"weight": [[1.0]]}})

@@ -9,17 +9,20 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import submissions as made
 
 import labkit
 from labkit import cli, models, settings
-from labkit.course import answers, edition, labs
+from labkit.course import answers, blanks, edition, labs
 from labkit.course.practice import check, saved, submit
 from labkit.course.release import released_notebooks
 from labkit.settings import LabError
+from labkit.view import report
 
 LAB = labs.named(1)
 STUDENT = "ab1234"
 MADE = datetime.datetime(2024, 5, 6, 7, 8, 9, tzinfo=datetime.UTC)
+REPORT = made.report(STUDENT)
 RUNS = ("sparsity-lambda0", "pruning-lambda0.005-50", "summary")
 
 
@@ -59,7 +62,7 @@ class Desk:
         for run in RUNS:
             (self.runs / run).mkdir(parents=True)
             shutil.copy(settings.REFERENCE / "quick-shapes-seed0" / LAB.name / run / "record.json", self.runs / run)
-        (self.runs / "report.pdf").write_bytes(b"%PDF-1.7 tiny")
+        (self.runs / "report.pdf").write_bytes(REPORT)
         os.utime(self.runs / "report.pdf", (0, 0))  # the notebooks were saved after they had made it
 
     def path(self, name):
@@ -101,7 +104,7 @@ def test_the_archive_holds_what_was_saved_and_a_receipt_of_it(desk, monkeypatch)
     said = json.loads(files.pop("receipt.json"))
     assert files == {
         **{f"notebooks/{name}.ipynb": desk.path(name).read_bytes() for name in LAB.notebooks},
-        "report.pdf": b"%PDF-1.7 tiny",
+        "report.pdf": REPORT,
         **{f"labkit/models/{p.name}": p.read_bytes() for p in Path(models.__file__).parent.glob("*.py")},
         **{f"records/{run}/record.json": (desk.runs / run / "record.json").read_bytes() for run in RUNS},
         "extra/idea.txt": b"text",
@@ -392,6 +395,16 @@ def test_the_receipt_shows_the_points_on_the_visible_examples(desk, monkeypatch)
     assert "together 30 of 35. The grade is given on other inputs" in text
 
 
+def test_an_exercise_counts_nowhere_in_the_receipt(desk, monkeypatch):
+    monkeypatch.setattr(submit, "visible_points", desk.really_tried)
+    (cell,) = (cell for cell in desk.code("03_channel_pruning") if cell["id"] == "exercise-guard")
+    cell["source"] = "def guarded_mask(scores, ratio, at_least):\n    import os; os._exit(3)"
+    desk.write("03_channel_pruning")
+    receipt = desk.submit()
+    assert list(receipt.verdicts) == list(blanks.of(LAB)) and receipt.notes == []
+    assert "together 35 of 35." in str(receipt) and "Exercise" not in str(receipt)
+
+
 def with_subgradient(desk, body):
     cell = next(cell for cell in desk.code("01_sparsity_training") if cell["id"] == "blank-subgradient")
     cell["source"] = f"def penalty_gradient(gamma, lam):\n    {body}\n"
@@ -415,9 +428,7 @@ def test_a_blank_that_never_ends_is_given_up(desk):
 
 
 def test_what_could_not_be_tried_is_said(desk, monkeypatch):
-    monkeypatch.setattr(
-        submit, "visible_points", lambda materials, cells: (dict.fromkeys(check.visible()), ["it broke."])
-    )
+    monkeypatch.setattr(submit, "visible_points", lambda materials, cells: (dict.fromkeys(materials), ["it broke."]))
     text = str(desk.submit())
     assert "Note: it broke." in text and "Blank 1  could not be tried" in text and "together 0 of 35" in text
 
@@ -461,6 +472,31 @@ def test_a_last_notebook_that_was_not_saved_is_refused(desk, refused):
     os.utime(desk.runs / "report.pdf", (2, 2))
     with refused("05_report.ipynb", "saved before the report", "save the notebook now"):
         desk.submit()
+
+
+@pytest.mark.parametrize(
+    ("name", "word"), [(submit.PLACEHOLDER, "the id 'your student id'"), ("xy9876", "the id 'xy9876'"), ("", "no id")]
+)
+def test_a_report_that_does_not_carry_the_id_is_refused(desk, refused, name, word):
+    """As when STUDENT is set, and the notebook saved, only after the report's cell ran."""
+    made_before = desk.runs / "report.pdf"
+    report.export(made_before, title="Network Slimming", student=name, sections=[])
+    os.utime(made_before, (0, 0))
+    with refused("report.pdf carries", word, repr(STUDENT), "STUDENT", "05_report", "Restart and run all"):
+        desk.submit()
+    assert not desk.out.exists()
+    report.export(made_before, title="Network Slimming", student=STUDENT, sections=[])
+    os.utime(made_before, (0, 0))
+    assert desk.submit().path.exists()
+
+
+@pytest.mark.parametrize("line", ['STUDENT = "your student id"', 'STUDENT="xy9876"', "STUDENT  =  'xy9876'"])
+def test_a_notebook_that_names_nobody_or_somebody_else_is_refused(desk, refused, line):
+    desk.code("05_report")[0]["source"] = line
+    desk.write("05_report")
+    with refused("05_report.ipynb", "says STUDENT = ", repr(STUDENT), "write your id there"):
+        desk.submit()
+    assert not desk.out.exists()
 
 
 def test_what_is_not_written_and_what_does_not_fit_together_is_noted(desk):
