@@ -13,7 +13,7 @@ import nbformat
 import pytest
 
 from labkit.course import answers, blanks, edition, labs, release
-from labkit.course.practice import check
+from labkit.course.practice import ask, check
 
 LAB = labs.named(1)
 
@@ -234,8 +234,9 @@ def test_the_set_up_cell_clones_the_tag_and_leaves_colabs_packages_alone(student
     assert not re.search(r"'(torch|ipywidgets|ipython|numpy)\\b", said)
 
 
-def test_no_sentence_of_the_checks_gives_the_expression_away():
-    text = (check.VISIBLE / "lab1.json").read_text(encoding="utf-8")
+def test_no_sentence_of_checks_and_questions_gives_the_expression_away():
+    files = (check.VISIBLE / "lab1.json", ask.QUESTIONS / "lab1.toml")
+    text = "".join(file.read_text(encoding="utf-8") for file in files)
     for name in blanks.of(LAB):
         for line in answers.solution(name).splitlines():
             for expression in re.findall(r"\w+(?:\.\w+)*\[[^]]+\]|\w+\.\w+\(\)(?:\.\w+\(\))*", line):
