@@ -1,6 +1,7 @@
-"""Takes the pictures of docs/ta.md: a made-up class in nbgrader's formgrader, in a real browser.
+"""Takes the pictures of docs/ in a real browser: a made-up class in nbgrader's formgrader for docs/ta.md, and a
+quick question in JupyterLab.
 
-    python docs/make_pictures.py
+    python docs/make_pictures.py [question]
 
 The class is made of the complete notebooks with their outputs, declared mistakes for blanks, and the
 reference runs as records; points, sentences and findings are computed from them as for any class.
@@ -84,6 +85,13 @@ def verdict(material: dict, mistake: int | None):
 
 
 def main() -> None:
+    if sys.argv[1:] != ["question"]:
+        take_class()
+    take_question()
+
+
+def take_class() -> None:
+    """Fill a gradebook with ``CLASS``, and save the pictures of it."""
     with tempfile.TemporaryDirectory() as scratch:
         course, scratch = Path(scratch) / "grading", Path(scratch)
         make_class(course)
@@ -112,6 +120,24 @@ def take(page, address, scratch: Path) -> None:
     save(page, scratch, "manual", 900, "manual-prune-50")
 
 
+def take_question() -> None:
+    """Ask a quick question in a notebook, choose an option that is not right, and save the cell."""
+    from selenium.webdriver.common.by import By
+
+    with tempfile.TemporaryDirectory() as scratch:
+        scratch, notebooks = Path(scratch), Path(scratch) / "notebooks"
+        notebooks.mkdir()
+        browser.write_notebook(notebooks / "asking.ipynb", 'from labkit.course import ask\n\nask("zero-gamma")')
+        with browser.jupyterlab(notebooks, scratch) as address, browser.chromium(scratch / "chromium") as page:
+            browser.run_notebook(page, address, "asking.ipynb")
+            browser.until(page, "document.querySelector('.jupyter-button')")
+            page.find_elements(By.CLASS_NAME, "jupyter-button")[1].click()
+            browser.until(page, "document.querySelector('.widget-html').innerText")
+            file = HERE / "pictures" / "question.png"
+            page.find_element(By.CSS_SELECTOR, ".jp-Notebook .jp-Cell").screenshot(str(scratch / file.name))
+            pack(scratch / file.name, file)
+
+
 def save(page, scratch: Path, name: str, height: int, first: str | None = None) -> None:
     """Save a window of 1200 x ``height`` pixels, scrolled so that the cell ``first`` is near its top."""
     page.set_window_size(1200, height + page.execute_script("return window.outerHeight - window.innerHeight"))
@@ -121,7 +147,12 @@ def save(page, scratch: Path, name: str, height: int, first: str | None = None) 
         page.execute_script("$('.save-icon, .help').stop(true).hide()")
     file = HERE / "pictures" / f"{name}.png"
     page.save_screenshot(str(scratch / file.name))
-    image = Image.open(scratch / file.name).convert("RGB").quantize(128, dither=Image.Dither.NONE)
+    pack(scratch / file.name, file)
+
+
+def pack(screenshot: Path, file: Path) -> None:
+    """Save a screenshot with few colours, which is much smaller."""
+    image = Image.open(screenshot).convert("RGB").quantize(128, dither=Image.Dither.NONE)
     image.save(file, optimize=True)
     print(f"{file}: {image.width} x {image.height}, {file.stat().st_size / 1000:.0f} kB")
 

@@ -1,4 +1,5 @@
-"""JupyterLab with formgrader, and a headless Chromium that looks at it: for tests and for docs/make_pictures.py.
+"""JupyterLab, with formgrader or without, and a headless Chromium that looks at it: for tests and for
+docs/make_pictures.py.
 
 Both run with folders of their own, on localhost; the browser can reach nothing else.
 """
@@ -8,12 +9,14 @@ import secrets
 import shutil
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 
+import nbformat
 from needs import BROWSERS
 
 from labkit.course import labs
@@ -23,10 +26,21 @@ LAB = labs.named(1)
 PATIENCE = 60  # seconds, for anything that usually takes one
 
 
-@contextmanager
 def formgrader(course: Path, folder: Path):
-    """A running server as ``labkit formgrader`` starts it; gives ``address(path)``, which makes URLs that
-    are logged in. ``folder`` takes Jupyter's settings and its log."""
+    """``served`` JupyterLab as ``labkit formgrader`` starts it."""
+    return served(gradebook.formgrader_command(course, LAB), course, folder)
+
+
+def jupyterlab(notebooks: Path, folder: Path):
+    """``served`` JupyterLab on a folder of notebooks; its pages have the application as ``window.jupyterapp``."""
+    command = [sys.executable, "-m", "jupyter", "lab", "--LabApp.expose_app_in_browser=True"]
+    return served([*command, f"--ServerApp.root_dir={notebooks}"], notebooks, folder)
+
+
+@contextmanager
+def served(command: list[str], root: Path, folder: Path):
+    """A server that runs in the folder ``root``; gives ``address(path)``, which makes URLs that are logged in.
+    ``folder`` takes Jupyter's settings and its log."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -34,11 +48,11 @@ def formgrader(course: Path, folder: Path):
     own = {f"JUPYTER_{kind}_DIR": str(folder / kind.lower()) for kind in ("CONFIG", "DATA", "RUNTIME")}
     options = {"IdentityProvider.token": token, "ServerApp.port": port, "ServerApp.port_retries": 0}
     options |= {"ServerApp.ip": "127.0.0.1", "ServerApp.open_browser": False, "ServerApp.allow_root": True}
-    command = gradebook.formgrader_command(course, LAB) + [f"--{name}={value}" for name, value in options.items()]
+    command = [*command, *(f"--{name}={value}" for name, value in options.items())]
     log = folder / "server.log"
     with open(log, "wb") as file:
         environment = {**os.environ, **own, "IPYTHONDIR": str(folder / "ipython")}
-        server = subprocess.Popen(command, cwd=course, env=environment, stdout=file, stderr=file)
+        server = subprocess.Popen(command, cwd=root, env=environment, stdout=file, stderr=file)
     try:
         _wait_for(f"http://127.0.0.1:{port}/api?token={token}", server, log)
         yield lambda path: f"http://127.0.0.1:{port}{path}?token={token}"
@@ -99,6 +113,20 @@ def until(driver, script: str):
     from selenium.webdriver.support.ui import WebDriverWait
 
     return WebDriverWait(driver, PATIENCE, 0.05).until(lambda page: page.execute_script(f"return {script}"), script)
+
+
+def write_notebook(path: Path, *sources: str) -> None:
+    """A notebook with a code cell for each source, for this Python."""
+    cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), path)
+
+
+def run_notebook(driver, address, name: str) -> None:
+    """Open a notebook of ``jupyterlab`` alone on the page, and set all its cells going."""
+    driver.get(address(f"/doc/tree/{name}"))
+    until(driver, "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status == 'idle'")
+    driver.execute_script("jupyterapp.commands.execute('notebook:run-all-cells')")
 
 
 def open_submission(driver, address, notebook: str, student: str) -> None:

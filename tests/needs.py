@@ -36,8 +36,6 @@ def _cluster() -> str | None:
 
 
 def _browser() -> str | None:
-    if reason := _nbgrader():
-        return reason
     for module in ("jupyterlab", "selenium"):
         if not find_spec(module):
             return f'{module} is missing: pip install -e ".[cluster,grading,test]"'

@@ -1,10 +1,11 @@
-"""The course around the lab: blanks, instant checks, hand-in, collecting and grading.
+"""The course around the lab: blanks, instant checks, quick questions, hand-in, collecting and grading.
 
 ``course`` imports the lab; the lab never imports ``course``. Students get the table of labs and what lies in
 ``practice``; the rest holds or computes answers and stays with the staff.
 """
 
+from labkit.course.practice.ask import ask
 from labkit.course.practice.check import check, ready
 from labkit.course.practice.submit import hand_in
 
-__all__ = ["check", "hand_in", "ready"]
+__all__ = ["ask", "check", "hand_in", "ready"]

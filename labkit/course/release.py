@@ -18,7 +18,7 @@ import nbformat
 
 from labkit.course import answers, edition
 from labkit.course.labs import Lab
-from labkit.course.practice import check
+from labkit.course.practice import ask, check
 from labkit.course.practice.submit import zipped
 from labkit.settings import REPOSITORY, LabError
 
@@ -176,7 +176,7 @@ def shipped_files(labs: tuple[Lab, ...]) -> list[Path]:
     for path in (labkit / "course" / name for name in COURSE):
         files += _unwithheld(path) if path.is_dir() else [path]
     names = {lab.name for lab in labs}
-    files = [path for path in files if path.parent != check.VISIBLE or path.stem in names]
+    files = [path for path in files if path.parent not in (check.VISIBLE, ask.QUESTIONS) or path.stem in names]
     for lab in labs:
         for run in lab.reference_runs():
             files += run.iterdir()

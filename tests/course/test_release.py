@@ -14,7 +14,7 @@ import pytest
 
 from labkit import data, settings
 from labkit.course import answers, blanks, edition, labs, release
-from labkit.course.practice import check
+from labkit.course.practice import ask, check
 from labkit.settings import REFERENCE, REPOSITORY
 
 LAB = labs.named(1)
@@ -151,8 +151,9 @@ def test_staff_files_stay_behind(student):
     assert not {path.name for path in student.rglob("*")} & STAFF
     assert not list(student.rglob("*.png")) and not list(student.rglob("hidden*"))
     course = {path.relative_to(student / "labkit/course").as_posix() for path in (student / "labkit/course").rglob("*")}
-    practice = {f"practice/{name}.py" for name in ("__init__", "check", "judge", "probe", "saved", "submit")}
+    practice = {f"practice/{name}.py" for name in ("__init__", "ask", "check", "judge", "probe", "saved", "submit")}
     practice |= {"practice", "practice/visible", "practice/visible/lab1.json"}
+    practice |= {"practice/questions", "practice/questions/lab1.toml"}
     assert course == {"__init__.py", "labs.py", "edition.py", "edition.json"} | practice
 
 
@@ -270,8 +271,9 @@ def test_the_set_up_cell_clones_the_tag_and_leaves_colabs_packages_alone(student
     assert not re.search(r"'(torch|ipywidgets|ipython|numpy)\\b", said)
 
 
-def test_no_sentence_of_the_checks_gives_the_expression_away():
-    text = (check.VISIBLE / "lab1.json").read_text(encoding="utf-8")
+def test_no_sentence_of_checks_and_questions_gives_the_expression_away():
+    files = (check.VISIBLE / "lab1.json", ask.QUESTIONS / "lab1.toml")
+    text = "".join(file.read_text(encoding="utf-8") for file in files)
     for name in blanks.declared(LAB):
         for line in answers.solution(name).splitlines():
             for expression in re.findall(r"\w+(?:\.\w+)*\[[^]]+\]|\w+\.\w+\(\)(?:\.\w+\(\))*", line):

@@ -55,7 +55,7 @@ def test_outputs_are_there(cells):
 
 
 def test_every_answer_is_in_it_and_no_mark_and_no_metadata_of_nbgrader(folder, cells):
-    for name in BLANKS:
+    for name, blank in BLANKS.items():
         assert cells[blank.cell].source + "\n" == answers.solution(name)
         assert "NotImplementedError" not in cells[blank.cell].source
     by_hand = [cell for page in release.complete_notebooks(LAB).values() for cell in page.cells]

@@ -1,0 +1,58 @@
+"""The widgets of the lab as a student meets them: in JupyterLab, in a real browser, by keyboard."""
+
+import browser
+import needs
+
+from labkit.course.practice import ask
+
+QUESTION = "zero-gamma"
+ASKING = f'from labkit.course import ask\n\nask("{QUESTION}")'
+TEXT = "document.querySelector('.jp-Notebook').innerText"
+EXPLORING = """
+import torch
+
+from labkit import models, slimming
+from labkit.records import Record
+
+
+class Run(Record):
+    def gammas(self):
+        layers = models.convolutions(models.build(self.specification))
+        return [{name: torch.linspace(0, 1, conv.out_channels) for name, (conv, _) in layers.items()}]
+
+
+specification = models.Specification("vgg", (1, 1), (16, 32), 10, 32)
+slimming.prune_explorer(Run("sparsity", {"lambda": 0.1}, specification.to_dict()))
+"""
+
+
+@needs.browser
+def test_a_question_is_answered_and_the_explorer_moved_by_keyboard(tmp_path):
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.common.keys import Keys
+
+    question = ask.questions()[QUESTION]
+    (tmp_path / "notebooks").mkdir()
+    browser.write_notebook(tmp_path / "notebooks" / "widgets.ipynb", ASKING, EXPLORING)
+    with browser.jupyterlab(tmp_path / "notebooks", tmp_path) as address, browser.chromium(tmp_path / "chrome") as page:
+        browser.run_notebook(page, address, "widgets.ipynb")
+
+        browser.until(page, f"document.querySelectorAll('.jupyter-button').length == {len(question.options)}")
+        assert question.text in text(page)
+        assert not any(sign in text(page) for sign in ("Right.", "Not quite."))
+        for letter, option, button in zip(
+            "ABCD", question.options, page.find_elements(By.CLASS_NAME, "jupyter-button")
+        ):
+            button.send_keys(Keys.SPACE)
+            sign = "Right." if option.right else "Not quite."
+            browser.until(page, f"{TEXT}.includes('{letter}: {sign}')")
+            assert option.why in text(page)
+
+        picture = "document.querySelector('.jupyter-widgets img')?.src"
+        before = browser.until(page, picture)
+        page.find_element(By.CLASS_NAME, "noUi-handle").send_keys(Keys.RIGHT)
+        browser.until(page, f"{picture} != {before!r}")
+
+
+def text(page) -> str:
+    return page.execute_script(f"return {TEXT}")
