@@ -16,9 +16,9 @@ def scaling_factor_histograms(runs: list[Record]) -> Figure:
     is in it (Network Slimming, figure 4, has linear axes)."""
     alt = "Histograms of the absolute scaling factors, one panel a λ, shared logarithmic axes."
     figure, axes = plots.panels(len(runs), alt, height=3.2, width=9.4, sharex=True, sharey=True)
-    values = [torch.cat(list(run.gammas()[-1].values())).clamp(min=FLOOR).numpy() for run in runs]
+    # in float32 the floor would lie below the first edge
+    values = [torch.cat(list(run.gammas()[-1].values())).double().clamp(min=FLOOR).numpy() for run in runs]
     edges = np.geomspace(FLOOR, max(v.max() for v in values), 41)
-    edges[-1] *= 1.001  # float32 values, float64 edges: the largest stays inside
     for i, (axis, run, v) in enumerate(zip(axes, runs, values)):
         axis.hist(v, edges, color=plots.COLOURS[i % 10], edgecolor="white", lw=0.3)
         axis.axvline(THRESHOLD, color="black", ls="--", lw=1)

@@ -48,8 +48,9 @@ def plan_figure(run: Record, plan: ChannelPlan, sweep: Record | None = None) -> 
 
 
 def _histogram(axis, values: torch.Tensor, threshold: float | None) -> None:
-    edges = np.geomspace(FLOOR, max(1.0, 1.001 * float(values.max())), 46)
-    axis.hist(values.clamp(min=FLOOR).numpy(), edges, color=plots.COLOURS[0], edgecolor="white", lw=0.3)
+    values = values.double().clamp(min=FLOOR)  # in float32 the floor lies below the first edge
+    edges = np.geomspace(FLOOR, max(1.0, float(values.max())), 46)
+    axis.hist(values.numpy(), edges, color=plots.COLOURS[0], edgecolor="white", lw=0.3)
     if threshold is not None:
         axis.axvline(max(threshold, FLOOR), color="black", ls="--")
     axis.set(xscale="log", yscale="log", ylabel="channels (log scale)", title="dashed: the threshold")
@@ -82,7 +83,10 @@ def prune_explorer(run: Record, sweep: Record | None = None, at_least: int = 1):
     run's ``sweep``, the accuracies at its ratios. ``at_least``: the guard of ``pruning.global_plan``."""
     import ipywidgets
 
-    scores, ratios = run.gammas()[-1], sweep.results["ratios"] if sweep else RATIOS
+    scores = run.gammas()[-1]
+    widths = [len(score) for score in scores.values()]
+    free = sum(max(0, width - at_least) for width in widths)  # more than these the guard does not let go
+    ratios = [ratio for ratio in (sweep.results["ratios"] if sweep else RATIOS) if round(ratio * sum(widths)) <= free]
     slider = ipywidgets.SelectionSlider(
         options=[(f"{ratio:.0%}", ratio) for ratio in ratios],
         value=min(ratios, key=lambda ratio: abs(ratio - 0.5)),

@@ -106,10 +106,10 @@ def final_accuracies(runs: list[Record], guesses: list[float | None] | None = No
     if len(guesses) != len(runs):
         raise LabError(f"There are {len(guesses)} guesses for {len(runs)} runs: give one, or None, for each run.")
     figure, (axis,) = panels(1, "", height=3.2)
-    names, told, shown, any_seeds = [], [], [], False
+    names, told, shown = [], [], []
     for i, (run, guess) in enumerate(sorted(zip(runs, guesses), key=lambda pair: by_recipe(pair[0]))):
         seeds = [seed.results["validation_accuracy"] for seed in over_seeds(run)]
-        final, any_seeds = run.results["validation_accuracy"], any_seeds or bool(seeds)
+        final = run.results["validation_accuracy"]
         names.append(lambda_label(run) if run.kind == "sparsity" else fine_tuning_label(run))
         if seeds:
             axis.vlines(i, min(seeds), max(seeds), color="0.6", lw=5, label="lowest to highest")
@@ -129,7 +129,7 @@ def final_accuracies(runs: list[Record], guesses: list[float | None] | None = No
     axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axis.grid(False, axis="x")
     handles = dict(zip(*reversed(axis.get_legend_handles_labels())))  # each label once
-    note = "large: this run" + ("" if any_seeds else "\n(no reference seeds\nfor this data)")
+    note = "large: this run" + ("" if "reference seeds" in handles else "\n(no reference seeds\nfor this data)")
     axis.legend(handles.values(), handles, title=note, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
@@ -206,7 +206,7 @@ def gamma_map(runs: list[Record]) -> Figure:
         picture = scaling_factor_map(axis, run.snapshots, widths, _rows(run))
         axis.set(title=_two_lines(run))
     axes[0].set_ylabel("convolution; its channels,\nlargest |γ| on top")
-    figure.colorbar(picture, ax=list(axes), label="log10 |γ|", extend="min")
+    figure.colorbar(picture, ax=list(axes), extend="min").ax.set_xlabel("log10 |γ|")
     return figure
 
 
