@@ -3,6 +3,7 @@
 ``run_once`` is the way to a run: it loads it, waits for whoever makes it, or makes it.
 """
 
+import glob
 import hashlib
 import json
 import os
@@ -20,7 +21,7 @@ from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
 import labkit
-from labkit import models
+from labkit import models, settings
 from labkit.files import read_metadata, read_tensors, write_tensors, write_text
 from labkit.hardware import WAITING, finish
 from labkit.models import Specification
@@ -78,9 +79,13 @@ class Record:
     def gammas(self) -> list[dict[str, Tensor]]:
         """|γ| behind every convolution at each of ``snapshots`` (epochs), by its name, float32."""
         rows = read_tensors(self.folder / GAMMAS)["gammas"].float().abs()
-        network = models.build(self.specification)
-        widths = {name: norm.num_features for name, (_, norm) in models.convolutions(network).items()}
+        widths = self._widths()
         return [dict(zip(widths, row.split(list(widths.values())))) for row in rows]
+
+    def _widths(self) -> dict[str, int]:
+        """Channels behind every convolution, by its name."""
+        network = models.build(self.specification)
+        return {name: norm.num_features for name, (_, norm) in models.convolutions(network).items()}
 
     def with_folder(self, folder: Path) -> "Record":
         self.folder = Path(folder)
@@ -103,13 +108,29 @@ def versions() -> dict:
     return {"python": platform.python_version(), "machine": platform.machine()} | packages
 
 
+def write_gammas(folder: Path, epochs: list[int], widths: list[int], gammas: Tensor) -> None:
+    """Keep the scaling factors that a run has so far: float (epochs, channels), the channels those of layers of
+    ``widths``. A finished run's file takes the place of the one that its training leaves after each snapshot."""
+    where = {"epochs": torch.tensor(epochs), "widths": torch.tensor(widths)}
+    write_tensors(folder / GAMMAS, {"gammas": gammas} | where)
+
+
+def gammas_so_far(folder: Path) -> tuple[list[int], list[int], Tensor] | None:
+    """Epochs, the layers' widths and |γ| (epochs, channels) of a run, finished or under way; None where nothing
+    was kept yet, or by an older labkit."""
+    found = read_tensors(folder / GAMMAS) if (folder / GAMMAS).exists() else {}
+    if "epochs" not in found:
+        return None
+    return found["epochs"].tolist(), found["widths"].tolist(), found["gammas"].float().abs()
+
+
 def save(record: Record, weights: dict[str, Tensor] | None = None, gammas: Tensor | None = None) -> Record:
     """Write the run into ``record.folder``; ``record.json`` goes last, so that it marks a whole run."""
     folder = record.folder
     if weights is not None:
         write_tensors(folder / WEIGHTS, weights)
     if gammas is not None:
-        write_tensors(folder / GAMMAS, {"gammas": gammas})
+        write_gammas(folder, record.snapshots, list(record._widths().values()), gammas)
     record.versions = record.versions or versions()
     content = {key: value for key, value in vars(record).items() if key != "folder"}
     write_text(folder / "record.json", as_text(content))
@@ -219,6 +240,29 @@ def runs_of(settings: Settings, kind: str, made_by: str, count: int = 1) -> list
         print(f"{missing} Until then, the reference runs shipped in data/reference/{settings.experiment} are used.")
         return reference
     raise LabError(f"{missing} No reference runs are shipped for this experiment: run notebook {made_by} first.")
+
+
+COMPARED = ("lambda", "ratio", "ratios", "at_least", "data")
+
+
+def over_seeds(run: Record) -> list[Record]:
+    """The shipped reference runs of the same name, lab, profile and data in every seed, in the seed's order;
+    empty where none ship. Only those count that agree with ``run`` in its kind, in ``COMPARED`` and in the
+    recipe; seed, precision, machine and the weights to begin with may differ."""
+    lab = run.folder.resolve().parent
+    family = re.sub(r"-seed\d+$", "", experiment_name(lab))
+    pattern = f"{glob.escape(family)}-seed*/{glob.escape(lab.name)}/{glob.escape(run.name)}/record.json"
+    found = [load(path.parent) for path in settings.REFERENCE.glob(pattern)]
+    return sorted((other for other in found if _same_experiment(other, run)), key=lambda r: r.config["seed"])
+
+
+def _same_experiment(one: Record, other: Record) -> bool:
+    def compared(run: Record) -> dict:
+        recipe = run.config.get("recipe", {})
+        recipe = {name: f"{value:g}" if isinstance(value, float) else value for name, value in recipe.items()}
+        return {name: run.config.get(name) for name in COMPARED} | {"kind": run.kind, "recipe": recipe}
+
+    return compared(one) == compared(other)
 
 
 def run_once(folder: Path, config: dict, work: Callable[[], Record], files: tuple[str, ...] = ()) -> Record:

@@ -5,7 +5,7 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Generator
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -147,19 +147,20 @@ class _Training:
             with fast_convolutions(self.model), self.fitting_threads(threads):
                 for number in range(len(self.history) + 1, epochs + 1):
                     yield from self.epoch(number)
-                    if number in kept_epochs:
+                    if is_kept := number in kept_epochs:
                         self.snapshots[number] = _flat(self.gammas)
                     if time.perf_counter() - saved >= save_every:
                         self.save(path)
                         saved = time.perf_counter()
+                    if is_kept:
+                        self.report_gammas(folder)
                     self.report(folder)
                     if watch:
                         watch(self.history, epochs)
                 record = self.record(plan).with_folder(folder)
         finally:
             progress.remove(folder)
-        gammas = torch.stack([self.snapshots[epoch] for epoch in sorted(self.snapshots)])
-        records.save(record, self.model.state_dict(), gammas)
+        records.save(record, self.model.state_dict(), self.kept_gammas())
         path.unlink(missing_ok=True)
         return record
 
@@ -179,6 +180,15 @@ class _Training:
     def report(self, folder: Path) -> None:
         """Tell other processes how far the training is."""
         progress.write(folder, Progress(folder.name, self.recipe.epochs, self.history, self.seconds))
+
+    def report_gammas(self, folder: Path) -> None:
+        """Let other processes see how the scaling factors move."""
+        with suppress(LabError):  # worth seeing, not worth failing
+            records.write_gammas(folder, sorted(self.snapshots), [len(g) for g in self.gammas], self.kept_gammas())
+
+    def kept_gammas(self) -> Tensor:
+        """γ at the snapshots so far, (snapshots, channels)."""
+        return torch.stack([self.snapshots[epoch] for epoch in sorted(self.snapshots)])
 
     def epoch(self, number: int) -> Generator[None, None, None]:
         """One epoch, a step at a time. Its seconds are those of its own turns; on a GPU, where a turn only hands

@@ -21,6 +21,7 @@ COLOURS = seaborn.color_palette("colorblind")
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 HATCHES = ("", "//", "..", "xx", "\\\\")
+FAINTEST = 1e-4  # a map of scaling factors shows all below it alike
 RESOLUTION = 100  # dots per inch: sharp on a screen, small in a notebook
 
 
@@ -91,6 +92,25 @@ def accuracy_curves(runs: dict[str, Record]) -> Figure:
     axes[0].yaxis.set_major_formatter(PercentFormatter(1))
     axes[1].legend(fontsize=8)
     return figure
+
+
+def scaling_factor_map(axis, epochs: list[int], widths: list[int], rows: torch.Tensor):
+    """Draw log10 |γ| of every channel over the snapshots and return what a colour bar needs. ``rows``: |γ|, float
+    (snapshots, channels), the channels those of layers of ``widths``. Every layer is equally high, the first on
+    top; in it, channels are sorted by their last |γ|, the largest on top."""
+    layers = [layer[:, layer[-1].argsort(descending=True)] for layer in rows.split(widths, dim=1)]
+    middles = [(a + b) / 2 for a, b in zip(epochs, epochs[1:])]
+    across = [epochs[0] - 0.5, *middles, epochs[-1] + 0.5]
+    for number, layer in enumerate(layers, 1):
+        down = np.linspace(number - 0.5, number + 0.5, layer.shape[1] + 1)
+        values = layer.T.clamp(min=FAINTEST).log10().numpy()
+        picture = axis.pcolormesh(across, down, values, cmap="viridis_r", vmin=np.log10(FAINTEST), vmax=0)
+    axis.hlines(np.arange(1.5, len(widths)), across[0], across[-1], color="white", lw=1.2)
+    axis.set(xlabel="epoch", yticks=range(1, len(widths) + 1), ylim=(len(widths) + 0.5, 0.5))
+    axis.tick_params(axis="y", labelsize=10 if len(widths) <= 10 else 7)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.grid(False)
+    return picture
 
 
 def channels_left(plans: list[ChannelPlan]) -> Figure:

@@ -1,45 +1,58 @@
 """What students watch while a network trains."""
 
 import sys
+from pathlib import Path
 
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from tqdm.std import tqdm
 
+from labkit import records
 from labkit.view import plots
 
 
-def live_curve(title: str):
-    """A ``watch`` for ``training.fit``: in a notebook a curve that grows with every epoch, in a
-    terminal a progress bar."""
+def live_curve(title: str, folder: Path | None = None):
+    """A ``watch`` for ``training.fit``: in a notebook curves that grow with every epoch, in a terminal a progress
+    bar. With ``folder``, the run's own, the notebook also shows its map of scaling factors growing."""
     shell = "IPython" in sys.modules and sys.modules["IPython"].get_ipython()
-    return _NotebookCurve(title) if hasattr(shell, "kernel") else _progress_bar(title)
+    return _NotebookCurve(title, folder) if hasattr(shell, "kernel") else _progress_bar(title)
 
 
 class _NotebookCurve:
-    def __init__(self, title: str):
-        self.title, self.handle = title, None
+    def __init__(self, title: str, folder: Path | None = None):
+        self.title, self.folder, self.handle = title, folder, None
 
     def __call__(self, history: list[dict], epochs: int) -> None:
         from IPython.display import display
 
-        figure, (axis,) = plots.panels(1, f"Live accuracy over epochs, {self.title}.", height=1.8, width=4.6)
-        x = [row["epoch"] for row in history]
-        for i, part in enumerate(("train", "validation")):
-            values = [row[f"{part}_accuracy"] for row in history]
-            axis.plot(x, values, ms=3, label=part, **plots.style(i))
-        last = history[-1]
-        axis.set(
-            xlim=(0.5, epochs + 0.5), title=f"{self.title}: epoch {last['epoch']} of {epochs}, loss {last['loss']:.2f}"
-        )
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axis.yaxis.set_major_formatter(PercentFormatter(1))
-        axis.legend(fontsize=8)
+        figure = self.figure(history, epochs)
         picture = {"image/png": plots.png(figure), "text/plain": figure.get_label()}
         alt = {"image/png": {"alt": figure.get_label()}}
         if self.handle is None:
             self.handle = display(picture, raw=True, metadata=alt, display_id=True)
         else:
             self.handle.update(picture, raw=True, metadata=alt)
+
+    def figure(self, history: list[dict], epochs: int):
+        """Accuracy so far and, where scaling factors are kept, their map so far."""
+        gammas = self.folder and records.gammas_so_far(Path(self.folder))
+        alt = f"Accuracy on training and validation images over the epochs so far, {self.title}"
+        alt += "; a map of all scaling factors over the same epochs." if gammas else "."
+        figure, axes = plots.panels(1 + bool(gammas), alt, height=2.4, width=8.4 if gammas else 4.6)
+        x = [row["epoch"] for row in history]
+        for i, part in enumerate(("train", "validation")):
+            label = f"{'training' if part == 'train' else part} images"
+            axes[0].plot(x, [row[f"{part}_accuracy"] for row in history], ms=3, label=label, **plots.style(i))
+        last = history[-1]
+        title = f"{self.title}: epoch {last['epoch']} of {epochs}, loss {last['loss']:.2f}"
+        axes[0].set(xlim=(0.5, epochs + 0.5), ylim=(0, 1.02), title=title, xlabel="epoch", ylabel="accuracy")
+        axes[0].xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes[0].yaxis.set_major_formatter(PercentFormatter(1))
+        axes[0].legend(fontsize=8)
+        if gammas:
+            picture = plots.scaling_factor_map(axes[1], *gammas)
+            axes[1].set(xlim=(-0.5, epochs + 0.5), ylabel="layer", title="its scaling factors")
+            figure.colorbar(picture).ax.set_xlabel("log10 |γ|")
+        return figure
 
 
 def _progress_bar(title: str):

@@ -124,7 +124,7 @@ def drawn(experiment):
 @pytest.mark.parametrize("experiment", EXPERIMENTS, ids=experiment_name)
 def test_figures_are_redrawn_from_the_records(experiment):
     figures = drawn(experiment)
-    assert len(figures) == 9
+    assert len(figures) == 10
     for figure in figures.values():
         assert figure.get_label(), "alt text"
         for axis in figure.axes:

@@ -70,7 +70,7 @@ def test_figures_redraws_everything_from_the_records_alone(experiment, tmp_path)
     assert "| sparse | 0% |" in (tmp_path / "a" / "results.md").read_text(encoding="utf-8")
     first = {path.name: path.read_bytes() for path in (tmp_path / "a" / "figures").iterdir()}
     again = {path.name: path.read_bytes() for path in figures.draw(experiment, tmp_path / "b")}
-    assert len(first) == 9 and first == again
+    assert len(first) == 10 and first == again
 
 
 def test_a_folder_of_unfinished_experiments_is_drawn_without_the_page_of_all(experiment, tmp_path, capsys):

@@ -12,7 +12,7 @@ from labkit.settings import LabError
 from labkit.training import checkpoint, loop
 
 EPOCHS, KILLS = 40, 10
-SAVES = 2 + 3  # of a run of two epochs: two checkpoints, then weights, gammas and the record
+SAVES = 2 * 2 + 3  # of a run of two epochs: checkpoint and gammas so far, twice; then weights, gammas and the record
 
 
 def messages(receiver):
@@ -72,7 +72,8 @@ def test_run_killed_inside_a_save_ends_bit_equal(spawn, whole, tmp_path, moment,
 
     over = (moment, save) == ("in place", SAVES)
     assert (folder / "record.json").exists() == over
-    assert len(finish(spawn, folder, epochs=2)) == max(0, 2 - (save - (moment != "in place")))
+    checkpoints = (save + (moment == "in place")) // 2  # that are whole
+    assert len(finish(spawn, folder, epochs=2)) == max(0, 2 - checkpoints)
     assert_same_run(folder, whole)
 
 

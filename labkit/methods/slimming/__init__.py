@@ -22,8 +22,13 @@ from labkit.methods.slimming.experiments import (
 )
 from labkit.methods.slimming.explorer import describe_plan, plan_figure, prune_explorer
 from labkit.methods.slimming.figures import (
+    bottleneck,
+    budget_and_force,
     figures,
+    final_accuracies,
     fine_tuning_curves,
+    gamma_distribution,
+    gamma_map,
     lambda_label,
     ratio_sweep,
     recovery,
@@ -49,6 +54,7 @@ __all__ = [
     "prune_explorer",
 ]
 __all__ += ["attempt", "board_cells", "board_figure", "board_table", "standings", "target"]
+__all__ += ["bottleneck", "budget_and_force", "final_accuracies", "gamma_distribution", "gamma_map"]
 __all__ += ["fine_tuning_curves", "first_collapse", "lambda_label"]
 __all__ += ["made_from", "overview", "prune_run", "ratio_sweep", "recovery", "results", "save_summary", "summary_cells"]
 __all__ += ["scaling_factors_over_epochs", "scaling_factors_per_layer", "summary_row", "summary_table"]
