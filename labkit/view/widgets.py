@@ -51,7 +51,7 @@ class _NotebookCurve:
         if gammas:
             picture = plots.scaling_factor_map(axes[1], *gammas)
             axes[1].set(xlim=(-0.5, epochs + 0.5), ylabel="layer", title="its scaling factors")
-            figure.colorbar(picture).ax.set_xlabel("log10 |γ|")
+            figure.colorbar(picture, label="log10 |γ|")
         return figure
 
 

@@ -169,7 +169,7 @@ def gamma_map(runs: list[Record]) -> Figure:
         picture = scaling_factor_map(axis, run.snapshots, widths, _rows(run))
         axis.set(title=_two_lines(run))
     axes[0].set_ylabel("convolution; its channels,\nlargest |γ| on top")
-    figure.colorbar(picture, ax=list(axes), extend="min").ax.set_xlabel("log10 |γ|")
+    figure.colorbar(picture, ax=list(axes), extend="min").ax.set_xlabel("log10 |γ|", labelpad=16)
     return figure
 
 
