@@ -177,6 +177,7 @@ def test_an_edition_has_its_own_labs_notebooks_and_examples(copy, handed_in):
         folder = copy.folder / f"edition{number}"
         assert sorted(path.stem for path in (folder / "notebooks").glob("*.ipynb")) == notebooks
         assert [p.stem for p in (folder / "labkit/course/practice/visible").iterdir()] == [f"lab{number}"]
+        assert (folder / "labkit/course/practice/questions/lab1.toml").exists() == (number == 1)
         assert not (folder / "labkit/course/blanks").exists()
         assert (folder / "data/reference").exists() == (number == 1)
     text = (copy.folder / "edition9/README.md").read_text(encoding="utf-8")
