@@ -93,7 +93,7 @@ def prune_explorer(run: Record, sweep: Record | None = None, at_least: int = 1):
         description="prune ratio",
         continuous_update=False,
     )
-    text, picture = ipywidgets.Label(), ipywidgets.Image(format="png")
+    text, picture = ipywidgets.Label(), ipywidgets.Image(format="png", layout=ipywidgets.Layout(max_width="60em"))
 
     def redraw(_=None):
         plan = global_plan(scores, slider.value, at_least)

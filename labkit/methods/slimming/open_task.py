@@ -93,6 +93,6 @@ def board_figure(folder: Path, goal: float) -> Figure:
         )  # fmt: skip
     axis.axhline(goal, color="black", ls="--", lw=1, label=f"{goal:.0%}, to reach")
     axis.set(xscale="log", xlabel="million MACs per image (log scale)", ylabel="validation accuracy")
-    axis.yaxis.set_major_formatter(plots.PercentFormatter(1))
+    axis.yaxis.set_major_formatter(plots.PercentFormatter(1, decimals=1))
     axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
