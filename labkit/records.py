@@ -242,7 +242,7 @@ def runs_of(settings: Settings, kind: str, made_by: str, count: int = 1) -> list
     raise LabError(f"{missing} No reference runs are shipped for this experiment: run notebook {made_by} first.")
 
 
-COMPARED = ("lambda", "ratio", "ratios", "at_least", "data")
+COMPARED = {"lambda": None, "ratio": None, "ratios": None, "at_least": 1, "data": None}  # and what the oldest runs had
 
 
 def over_seeds(run: Record) -> list[Record]:
@@ -260,7 +260,10 @@ def _same_experiment(one: Record, other: Record) -> bool:
     def compared(run: Record) -> dict:
         recipe = run.config.get("recipe", {})
         recipe = {name: f"{value:g}" if isinstance(value, float) else value for name, value in recipe.items()}
-        return {name: run.config.get(name) for name in COMPARED} | {"kind": run.kind, "recipe": recipe}
+        return {name: run.config.get(name, usual) for name, usual in COMPARED.items()} | {
+            "kind": run.kind,
+            "recipe": recipe,
+        }
 
     return compared(one) == compared(other)
 

@@ -12,9 +12,9 @@ from labkit.view import plots
 
 
 def scaling_factor_histograms(runs: list[Record]) -> Figure:
-    """The distribution of |γ| over all channels on a logarithmic axis, one panel a λ, shared axes; every channel
+    """The distribution of |γ| over all channels on a logarithmic axis, one panel per λ, shared axes; every channel
     is in it (Network Slimming, figure 4, has linear axes)."""
-    alt = "Histograms of the absolute scaling factors, one panel a λ, shared logarithmic axes."
+    alt = "Histograms of the absolute scaling factors, one panel per λ, shared logarithmic axes."
     figure, axes = plots.panels(len(runs), alt, height=3.2, width=9.4, sharex=True, sharey=True)
     # in float32 the floor would lie below the first edge
     values = [torch.cat(list(run.gammas()[-1].values())).double().clamp(min=FLOOR).numpy() for run in runs]

@@ -63,7 +63,7 @@ def _checked(guess: float) -> float:
 
 
 def final_accuracies(runs: list[Record], guesses: list[float | None] | None = None) -> Figure:
-    """The final validation accuracy of trainings, one column a run, among the reference seeds that ship; sorted
+    """The final validation accuracy of trainings, one column per run, among the reference seeds that ship; sorted
     ``by_recipe``. ``guesses``: a number 0..1 or None for each of ``runs``. Raises ``LabError`` for others."""
     guesses = [None] * len(runs) if guesses is None else guesses
     if len(guesses) != len(runs):
@@ -83,7 +83,7 @@ def final_accuracies(runs: list[Record], guesses: list[float | None] | None = No
             axis.plot(i + 0.15, _checked(guess), **GUESS, clip_on=False, label="your guess")
             told[-1] += f", your guess {guess:.0%}"
         shown += [final, *seeds, *([] if guess is None else [guess])]
-    figure.set_label(f"Final validation accuracy, one column a run: {'; '.join(told)}.")
+    figure.set_label(f"Final validation accuracy, one column per run: {'; '.join(told)}.")
     names = [name.replace(" (", "\n(").replace(", rate", "\nrate") for name in names]
     axis.set_xticks(range(len(runs)), names, fontsize=10 if len(runs) <= 4 else 8)
     bottom = max(0, np.floor(20 * min(shown) - 0.2) / 20)
@@ -103,8 +103,8 @@ def under_threshold(run: Record, snapshot: int = -1, threshold: float = THRESHOL
 
 
 def scaling_factors_per_layer(runs: list[Record]) -> Figure:
-    """Median and middle half of |γ| in every layer on a logarithmic axis, one line a λ."""
-    alt = "Median and quartiles of the absolute scaling factors in each layer, one line a λ, logarithmic axis."
+    """Median and middle half of |γ| in every layer on a logarithmic axis, one line per λ."""
+    alt = "Median and quartiles of the absolute scaling factors in each layer, one line per λ, logarithmic axis."
     figure, axes = panels(1, alt, height=3.3)
     lowest = min(float(gamma.quantile(0.25)) for run in runs for gamma in run.gammas()[-1].values())
     for i, run in enumerate(runs):
@@ -122,8 +122,8 @@ def scaling_factors_per_layer(runs: list[Record]) -> Figure:
 
 
 def scaling_factors_over_epochs(runs: list[Record]) -> Figure:
-    """How the mass of |γ| moves during training: bands between quantiles, one panel a λ, logarithmic axis."""
-    alt = "Quantiles of the absolute scaling factors over epochs, one panel a λ, logarithmic axis."
+    """How the mass of |γ| moves during training: bands between quantiles, one panel per λ, logarithmic axis."""
+    alt = "Quantiles of the absolute scaling factors over epochs, one panel per λ, logarithmic axis."
     figure, axes = panels(len(runs), alt, height=3.3, width=9.4, sharex=True, sharey=True)
     lowest = min(float(_rows(run).quantile(0.05, dim=1).min()) for run in runs)
     for i, (axis, run) in enumerate(zip(axes, runs)):
@@ -159,7 +159,7 @@ def _logarithmic(axis, direction: str, lowest: float = 0.0) -> None:
 
 
 def gamma_map(runs: list[Record]) -> Figure:
-    """log10 |γ| of every channel over the training, one panel a run (Network Slimming, figure 6)."""
+    """log10 |γ| of every channel over the training, one panel per run (Network Slimming, figure 6)."""
     alt = "Maps of log10 |γ|: channels, layer by layer, over epochs; dark is large. " + "; ".join(
         map(lambda_label, runs)
     )
@@ -173,18 +173,27 @@ def gamma_map(runs: list[Record]) -> Figure:
     return figure
 
 
-def gamma_distribution(runs: list[Record], labels: list[str] | None = None) -> Figure:
-    """The share of channels whose |γ| is below a threshold, for every threshold (log scale), one line a run."""
-    labels = labels or [lambda_label(run) for run in runs]
-    figure, (axis,) = panels(1, f"Share of channels below every |γ|, one line a run: {'; '.join(labels)}.", height=3.3)
-    for i, (run, label) in enumerate(zip(runs, labels)):
+def gamma_distribution(
+    runs: list[Record], labels: list[str] | None = None, guesses: list[float | None] | None = None
+) -> Figure:
+    """The share of channels whose |γ| is below a threshold, for every threshold (log scale), one line per run.
+    ``guesses``: for each of ``runs`` the share below 0.01 that was expected, 0..1, or None."""
+    labels, guesses = labels or [lambda_label(run) for run in runs], guesses or [None] * len(runs)
+    figure, (axis,) = panels(
+        1, f"Share of channels below every |γ|, one line per run: {'; '.join(labels)}.", height=3.3
+    )
+    for i, (run, label, guess) in enumerate(zip(runs, labels, guesses, strict=True)):
         values = _rows(run)[-1].clamp(min=FLOOR).sort().values
         share = np.arange(1, len(values) + 1) / len(values)
         axis.plot(values, share, **style(i), ms=5, markevery=0.08, label=f"{label}: {under_threshold(run):.0%}")
+        if guess is not None:
+            hollow = {"ls": "", "ms": 11, "mew": 2, "mfc": "none", "clip_on": False}
+            axis.plot(THRESHOLD, _checked(guess), **style(i) | hollow)
+    guessed = "\nhollow: your guess" if any(guess is not None for guess in guesses) else ""
     _logarithmic(axis, "x")
     axis.set(xlabel="threshold on |γ| (log scale)", ylabel="share of channels below it", ylim=(0, 1))
     axis.yaxis.set_major_formatter(PercentFormatter(1))
-    axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), title=f"below {THRESHOLD:g} (dashed)\n{CLIPPED}")
+    axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), title=f"below {THRESHOLD:g} (dashed){guessed}\n{CLIPPED}")
     return figure
 
 
@@ -245,10 +254,12 @@ def budget_and_force() -> Figure:
 
 
 def ratio_sweep(sweeps: list[Record], guess: tuple[float, float] | None = None) -> Figure:
-    """Validation accuracy over the prune ratio, not fine-tuned, one panel a λ; behind each line the band from the
+    """Validation accuracy over the prune ratio, not fine-tuned, one panel per λ; behind each line the band from the
     lowest to the highest reference seed, where some ship. ``guess``: (ratio, accuracy), both 0..1, for the first
     panel. Raises ``LabError`` for another guess."""
-    alt = "Validation accuracy over the prune ratio, one panel a λ, four variants, with the range over reference seeds"
+    alt = (
+        "Validation accuracy over the prune ratio, one panel per λ, four variants, with the range over reference seeds"
+    )
     alt += "." if guess is None else f"; your guess: {_checked(guess[1]):.0%} at {_checked(guess[0]):.0%}."
     figure, axes = panels(len(sweeps), alt, sharex=True, sharey=True, width=9.4)
     if guess is not None:
@@ -303,7 +314,7 @@ def recovery(prunings: list[Record]) -> Figure:
 
 
 def trade_off(summary: Record) -> Figure:
-    """Test accuracy over multiply-accumulates, one point a row of the summary table; stages of the same network
+    """Test accuracy over multiply-accumulates, one point per row of the summary table; stages of the same network
     stand side by side."""
     figure, axes = panels(1, "Test accuracy over MACs of every network in the summary table.", height=3.4)
     rows = summary.results["rows"]
@@ -318,7 +329,7 @@ def trade_off(summary: Record) -> Figure:
     for ratio, millions in {row["ratio"]: row["macs"] / 1e6 for row in rows}.items():
         axes[0].text(millions, 1.02, f"{ratio:.0%}", ha="center", transform=axes[0].get_xaxis_transform())
     axes[0].set_title("prune ratio", pad=18, fontsize=10)
-    axes[0].set(xscale="log", xlabel="million MACs an image (log scale)", ylabel="test accuracy")
+    axes[0].set(xscale="log", xlabel="million MACs per image (log scale)", ylabel="test accuracy")
     axes[0].set_xticks([m / 1e6 for m in sorted(set(macs))], [f"{m / 1e6:.3g}" for m in sorted(set(macs))])
     axes[0].minorticks_off()
     axes[0].yaxis.set_major_formatter(PercentFormatter(1))
@@ -333,11 +344,11 @@ def _place(row: dict, rows: list[dict]) -> float:
 
 
 def seed_bands(families: dict[str, dict]) -> Figure:
-    """Test accuracy after each step, one panel an experiment: the mean over its seeds, and bars from the
+    """Test accuracy after each step, one panel per experiment: the mean over its seeds, and bars from the
     lowest to the highest. ``families``: ``tables.measurements`` by name."""
     figure, axes = panels(
         len(families),
-        "Test accuracy as pruned, re-estimated and fine-tuned over the prune ratio, one panel an experiment, "
+        "Test accuracy as pruned, re-estimated and fine-tuned over the prune ratio, one panel per experiment, "
         "with the range over seeds; the dense and the sparse network as lines.",
         height=3.4,
         width=3.2 * len(families) + 1.6,
