@@ -13,6 +13,7 @@ import seaborn
 import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
+from PIL import Image
 
 from labkit.pruning import ChannelPlan
 from labkit.records import Record
@@ -45,10 +46,13 @@ def bar_style(i: int) -> dict:
 
 
 def png(figure: Figure) -> bytes:
-    """The figure as PNG, the same bytes for the same figure and the same matplotlib."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=RESOLUTION, metadata={"Software": None})
-    return buffer.getvalue()
+    """The figure as PNG with 256 colours, a third of the size; the same bytes for the same figure and the same
+    matplotlib and Pillow."""
+    drawn, smaller = io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=RESOLUTION)
+    picture = Image.open(drawn).convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    picture.save(smaller, format="png", optimize=True)
+    return smaller.getvalue()
 
 
 def show(figure: Figure) -> None:

@@ -1,12 +1,14 @@
 """What students watch while a network trains."""
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from tqdm.std import tqdm
 
 from labkit import records
+from labkit.settings import LabError
 from labkit.view import plots
 
 
@@ -34,7 +36,9 @@ class _NotebookCurve:
 
     def figure(self, history: list[dict], epochs: int):
         """Accuracy so far and, where scaling factors are kept, their map so far."""
-        gammas = self.folder and records.gammas_so_far(Path(self.folder))
+        gammas = None
+        with suppress(LabError):  # a file that cannot be read must not end the training
+            gammas = self.folder and records.gammas_so_far(Path(self.folder))
         alt = f"Accuracy on training and validation images over the epochs so far, {self.title}"
         alt += "; a map of all scaling factors over the same epochs." if gammas else "."
         figure, axes = plots.panels(1 + bool(gammas), alt, height=2.4, width=8.4 if gammas else 4.6)

@@ -154,7 +154,19 @@ def test_every_threshold_can_be_read_from_the_distribution():
             assert (y[np.searchsorted(x, threshold) - 1] if x[0] < threshold else 0) == pytest.approx(
                 slimming.under_threshold(run, threshold=threshold), abs=1e-6
             )
-    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["none: 0%", "weak: 1%", "strong: 76%"]
+    shares = [f"{name}: {slimming.under_threshold(run):.0%}" for name, run in zip(("none", "weak", "strong"), SPARSITY)]
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == shares
+
+
+def test_guessed_shares_stand_at_the_threshold_they_are_for(refused):
+    (axis,) = slimming.gamma_distribution(SPARSITY, guesses=[0.25, None, 1.0]).axes
+    hollow = [line.get_data() for line in axis.get_lines() if line.get_markerfacecolor() == "none"]
+    assert [(float(x[0]), float(y[0])) for x, y in hollow] == [(0.01, 0.25), (0.01, 1.0)]
+    assert "your guess" in axis.get_legend().get_title().get_text()
+    (axis,) = slimming.gamma_distribution(SPARSITY).axes
+    assert "your guess" not in axis.get_legend().get_title().get_text()
+    with refused("80"):
+        slimming.gamma_distribution(SPARSITY, guesses=[80, None, None])
 
 
 def test_the_bottleneck_names_the_channels_left():

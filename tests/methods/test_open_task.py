@@ -25,12 +25,19 @@ def plan_of(run, ratio):
 
 def test_an_attempt_is_a_run_whose_network_is_the_plans(sparse, tmp_path):
     plan = plan_of(sparse, 0.5)
-    run = slimming.attempt(sparse, plan, tiny_dataset(), RECIPE, tmp_path / "mine")
+    run = slimming.attempt("mine", sparse, plan, tiny_dataset(), RECIPE, tmp_path)
     assert (run.kind, run.config["parent"], run.config["lambda"]) == ("open-task", sparse.name, 0)
     assert list(run.specification.widths) == plan.widths
     assert len(run.history) == 1
     (row,) = slimming.standings(tmp_path, 0.0)
-    assert row["macs"] == measure.macs(models.build(run.specification)) and row["reached"]
+    assert row["macs"] == measure.macs(models.build(run.specification)) and row["reached"] and row["epochs"] == 1
+
+
+@pytest.mark.parametrize("name", ["", "../../elsewhere", "8/40 wide", "a|b", "x" * 41])
+def test_a_name_that_is_no_folders_is_refused_before_anything_is_trained(sparse, tmp_path, refused, name):
+    with refused(repr(name)):
+        slimming.attempt(name, sparse, plan_of(sparse, 0.5), tiny_dataset(), RECIPE, tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def entrant(folder, name, widths, accuracy, kind="open-task"):
@@ -65,6 +72,7 @@ def test_the_goal_is_the_data_sets_or_five_points_below_the_sparse_network():
 
     assert slimming.target(run("shapes", 0.9)) == 0.97
     assert slimming.target(run("folder:photos", 0.8234)) == 0.77
+    assert slimming.target(run("folder:photos", 0.83)) == 0.78, "not 0.77999"
 
 
 def test_on_the_boards_of_the_shipped_runs_ninety_percent_pruned_is_the_one_to_beat():

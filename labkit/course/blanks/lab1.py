@@ -321,7 +321,7 @@ BLANKS = (
             ),
             Mistake(
                 "return lam * gamma.abs()",
-                "That is the penalty itself, channel by channel. Asked is its slope: λ·sign(γ).",
+                "That is the penalty itself, channel by channel. Asked is its slope: how it changes when γ grows a little.",
             ),
             Mistake(
                 "return lam * torch.where(gamma > 0, 1.0, -1.0)",

@@ -145,7 +145,8 @@ def submit(
     }
     kept = records.load_all(runs)
     files |= {f"records/{record.name}/record.json": saved.read(record.folder / "record.json") for record in kept}
-    if lab.reference_runs() and all(record.config.get("parent") for record in kept):
+    names = {record.name for record in kept}
+    if lab.reference_runs() and (not kept or any(r.config.get("parent") not in {None, *names} for r in kept)):
         notes.append(f"no training of your own is in {runs}: the records of the lab's trainings are missing.")
     notes += _outdated(kept)
     files |= {f"extra/{name}": content for name, content in _extras([Path(path) for path in extra]).items()}

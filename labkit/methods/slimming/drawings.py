@@ -224,7 +224,7 @@ def ranking(scores: Scores, plan: ChannelPlan, names: dict[str, str] | None = No
             axis.plot(xs[stays], ys[stays], **points)
             axis.plot(xs[~stays], ys[~stays], mfc="white", **points)
         ring = {"ls": "", "marker": "o", "ms": 14 if few else 9, "mfc": "none", "mec": "black"}
-        axis.plot(x[saved], heights[saved], label="saved by the guard", **ring)
+        axis.plot(x[saved], heights[saved], label="saved by the guard" if saved.any() else None, **ring)
         if plan.threshold is not None:
             axis.axhline(max(plan.threshold, floor), color="black", ls="--", lw=1.2, label="threshold: the highest cut")
     lowest = "; 0 at the lower edge" if (everything == 0).any() else ""
@@ -288,7 +288,8 @@ def surgery(conv: nn.Conv2d, norm: nn.BatchNorm2d, reader: nn.Module, inputs: Te
     for axis in (left, middle, right):
         axis.set(ylim=(tallest + 0.05, -0.05), aspect="equal")
         axis.spines[:].set_visible(False)
-    figure.supxlabel("dark = large |w|, mean of a kernel; crossed = removed; 3→1: 3 becomes 1", fontsize=9)
+    example = f"; {kept[-1]}→{len(kept) - 1}: {kept[-1]} becomes {len(kept) - 1}" if kept else ""
+    figure.supxlabel(f"dark = large mean |w| of a kernel; crossed = removed{example}", fontsize=9)
     return figure
 
 

@@ -16,7 +16,7 @@ from labkit.records import Record, experiment_name, folders_with_runs, load_all,
 from labkit.settings import LabError
 from labkit.view.plots import COLOURS, accuracy_curves, bar_style, channels_left, panels, scaling_factor_map, style
 
-THRESHOLD = 0.01  # a scaling factor below it hardly changes the network's output
+THRESHOLD = 0.01  # a channel below it says hardly anything about the image
 FLOOR = 1e-9  # what is smaller is drawn here: a logarithmic axis has no zero
 CLIPPED = "|γ| below 1e-9:\ndrawn at 1e-9"
 GUESS = {"color": "black", "marker": "x", "ms": 10, "mew": 2.5, "ls": ""}
@@ -46,7 +46,7 @@ def fine_tuning_label(run: Record) -> str:
 
 
 def by_recipe(run: Record) -> tuple:
-    """Sorts trainings, so that a run has the same place and colour in every figure."""
+    """Sorts trainings, whatever order they come in."""
     return run.kind, run.config["ratio"], run.config["lambda"], run.config["recipe"]["learning_rate"]
 
 
@@ -57,17 +57,22 @@ def fine_tuning_curves(runs: list[Record]) -> Figure:
 
 
 def _checked(guess: float) -> float:
-    if not 0 <= guess <= 1:
-        raise LabError(f"The guess {guess} is no share: give a number from 0 to 1, such as 0.85 for 85 %.")
+    if not isinstance(guess, int | float) or not 0 <= guess <= 1:
+        raise LabError(f"The guess {guess!r} is no share: give a number from 0 to 1, such as 0.85 for 85 %.")
     return guess
+
+
+def _for_each(guesses: list[float | None] | None, runs: list[Record]) -> list[float | None]:
+    guesses = [None] * len(runs) if guesses is None else guesses
+    if len(guesses) != len(runs):
+        raise LabError(f"There are {len(guesses)} guesses for {len(runs)} runs: give one, or None, for each run.")
+    return guesses
 
 
 def final_accuracies(runs: list[Record], guesses: list[float | None] | None = None) -> Figure:
     """The final validation accuracy of trainings, one column per run, among the reference seeds that ship; sorted
     ``by_recipe``. ``guesses``: a number 0..1 or None for each of ``runs``. Raises ``LabError`` for others."""
-    guesses = [None] * len(runs) if guesses is None else guesses
-    if len(guesses) != len(runs):
-        raise LabError(f"There are {len(guesses)} guesses for {len(runs)} runs: give one, or None, for each run.")
+    guesses = _for_each(guesses, runs)
     figure, (axis,) = panels(1, "", height=3.2)
     names, told, shown = [], [], []
     for i, (run, guess) in enumerate(sorted(zip(runs, guesses), key=lambda pair: by_recipe(pair[0]))):
@@ -75,7 +80,7 @@ def final_accuracies(runs: list[Record], guesses: list[float | None] | None = No
         final = run.results["validation_accuracy"]
         names.append(lambda_label(run) if run.kind == "sparsity" else fine_tuning_label(run))
         if seeds:
-            axis.vlines(i, min(seeds), max(seeds), color="0.6", lw=5, label="lowest to highest")
+            axis.vlines(i, min(seeds), max(seeds), color="0.75", lw=11, label="lowest to highest")
             axis.plot([i] * len(seeds), seeds, "o", color="0.35", ms=5, clip_on=False, label="reference seeds")
         axis.plot(i - 0.15, final, **style(i) | {"ls": ""}, ms=10, clip_on=False)
         told.append(f"{names[-1]}: {final:.1%}" + (f" (seeds {min(seeds):.1%} to {max(seeds):.1%})" if seeds else ""))
@@ -178,7 +183,7 @@ def gamma_distribution(
 ) -> Figure:
     """The share of channels whose |γ| is below a threshold, for every threshold (log scale), one line per run.
     ``guesses``: for each of ``runs`` the share below 0.01 that was expected, 0..1, or None."""
-    labels, guesses = labels or [lambda_label(run) for run in runs], guesses or [None] * len(runs)
+    labels, guesses = labels or [lambda_label(run) for run in runs], _for_each(guesses, runs)
     figure, (axis,) = panels(
         1, f"Share of channels below every |γ|, one line per run: {'; '.join(labels)}.", height=3.3
     )
@@ -193,7 +198,7 @@ def gamma_distribution(
     _logarithmic(axis, "x")
     axis.set(xlabel="threshold on |γ| (log scale)", ylabel="share of channels below it", ylim=(0, 1))
     axis.yaxis.set_major_formatter(PercentFormatter(1))
-    axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), title=f"below {THRESHOLD:g} (dashed){guessed}\n{CLIPPED}")
+    axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), title=f"vertical line: {THRESHOLD:g}{guessed}")
     return figure
 
 

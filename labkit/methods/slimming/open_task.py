@@ -1,6 +1,8 @@
 """The open task of notebook 04: of one's own sparse network, the fewest MACs at a given accuracy. Everything
 on the board is computed from the runs' records, so nothing is there that was not trained."""
 
+import math
+import re
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -9,7 +11,7 @@ from labkit import measure, models
 from labkit.data import Dataset
 from labkit.pruning import ChannelPlan, thin
 from labkit.records import Record, load_all
-from labkit.settings import Recipe
+from labkit.settings import LabError, Recipe
 from labkit.training import fit
 from labkit.view import plots
 from labkit.view.tables import markdown
@@ -21,18 +23,21 @@ ENTRANTS = ("fine-tuning", "open-task")  # kinds of runs that stand on the board
 
 def target(run: Record) -> float:
     """The validation accuracy that networks cut from a sparse run have to reach."""
-    own = int(100 * (run.results["validation_accuracy"] - ALLOWED_LOSS)) / 100
+    own = math.floor(round(100 * (run.results["validation_accuracy"] - ALLOWED_LOSS), 6)) / 100
     return TARGETS.get(run.config["data"]["name"], own)
 
 
-def attempt(run: Record, plan: ChannelPlan, data: Dataset, recipe: Recipe, folder: Path, watch=None) -> Record:
-    """Cut a sparse run by ``plan`` and fine-tune the thin network by ``recipe``, once. Raises ``LabError`` for
-    a plan that does not fit the network or that leaves a layer without channels."""
+def attempt(name: str, run: Record, plan: ChannelPlan, data: Dataset, recipe: Recipe, lab: Path, watch=None) -> Record:
+    """Cut a sparse run by ``plan`` and fine-tune the thin network by ``recipe``, once, in ``lab``'s folder
+    ``open-task-NAME``. Raises ``LabError`` for a name that is no folder's, a plan that does not fit the network
+    or one that leaves a layer without channels."""
+    if not re.fullmatch(r"[\w.-]{1,40}", name):
+        raise LabError(f"The name {name!r} does not do: give 1 to 40 letters, digits, dots or hyphens.")
     return fit(
         thin(run.model(), plan),
         data,
         recipe,
-        folder=folder,
+        folder=lab / f"open-task-{name}",
         kind="open-task",
         seed=run.config["seed"],
         plan=plan.to_dict(),
@@ -48,19 +53,21 @@ def standings(folder: Path, goal: float) -> list[dict]:
     for run in (run for kind in ENTRANTS for run in load_all(folder, kind)):
         network, accuracy = models.build(run.specification), run.results["validation_accuracy"]
         costs = {"macs": measure.macs(network), "parameters": measure.parameters(network)}
-        rows.append({"name": run.name, "accuracy": accuracy, "reached": accuracy >= goal} | costs)
-    return sorted(rows, key=lambda row: (not row["reached"], row["macs"] if row["reached"] else -row["accuracy"]))
+        described = {"name": run.name, "epochs": len(run.history), "accuracy": accuracy}
+        rows.append(described | {"reached": accuracy >= goal} | costs)
+    return sorted(rows, key=lambda row: (not row["reached"], row["macs"] * row["reached"], -row["accuracy"]))
 
 
 def board_cells(folder: Path, goal: float) -> list[list[str]]:
     """The board as a table, header first."""
-    header = ["place", "network", "million MACs", "parameters", "validation accuracy"]
+    header = ["place", "network", "million MACs", "parameters", "epochs", "validation accuracy"]
     rows = [
         [
             str(place) if row["reached"] else f"below {goal:.0%}",
             row["name"],
             f"{row['macs'] / 1e6:.3f}",
             f"{row['parameters']:,}",
+            str(row["epochs"]),
             f"{row['accuracy']:.1%}",
         ]
         for place, row in enumerate(standings(folder, goal), 1)

@@ -6,13 +6,14 @@ import json
 import os
 import shutil
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import submissions as made
 
 import labkit
-from labkit import cli, models, settings
+from labkit import cli, models, records, settings
 from labkit.course import answers, blanks, edition, labs
 from labkit.course.practice import check, saved, submit
 from labkit.course.release import released_notebooks
@@ -368,7 +369,10 @@ def test_errors_are_noted_but_those_of_checks_are_not(desk):
 
 
 def test_a_hand_in_without_trainings_says_so(desk):
-    shutil.rmtree(desk.runs / "sparsity-lambda0")
+    kept = records.load(desk.runs / "sparsity-lambda0")
+    shutil.rmtree(kept.folder)
+    other = replace(kept, kind="l2", config=kept.config | {"parent": None})  # trained, but nothing was made from it
+    records.save(other.with_folder(desk.runs / "l2-lambda0.005"))
     (note,) = desk.submit().notes
     assert "no training of your own" in note
 
