@@ -41,13 +41,13 @@ class _NotebookCurve:
             gammas = self.folder and records.gammas_so_far(Path(self.folder))
         alt = f"Accuracy on training and validation images over the epochs so far, {self.title}"
         alt += "; a map of all scaling factors over the same epochs." if gammas else "."
-        figure, axes = plots.panels(1 + bool(gammas), alt, height=2.4, width=8.4 if gammas else 4.6)
+        figure, axes = plots.panels(1 + bool(gammas), alt, height=2.6, width=8.4 if gammas else 4.6)
         x = [row["epoch"] for row in history]
         for i, part in enumerate(("train", "validation")):
             label = f"{'training' if part == 'train' else part} images"
             axes[0].plot(x, [row[f"{part}_accuracy"] for row in history], ms=3, label=label, **plots.style(i))
         last = history[-1]
-        title = f"{self.title}: epoch {last['epoch']} of {epochs}, loss {last['loss']:.2f}"
+        title = f"{self.title}\nepoch {last['epoch']} of {epochs}, loss {last['loss']:.2f}"
         axes[0].set(xlim=(0.5, epochs + 0.5), ylim=(0, 1.02), title=title, xlabel="epoch", ylabel="accuracy")
         axes[0].xaxis.set_major_locator(MaxNLocator(integer=True))
         axes[0].yaxis.set_major_formatter(PercentFormatter(1))

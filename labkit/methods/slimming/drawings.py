@@ -236,7 +236,10 @@ def ranking(scores: Scores, plan: ChannelPlan, names: dict[str, str] | None = No
     layers.set_xticks(range(len(scores)), [names[layer] for layer in scores], **slanted)
     layers.set(xlabel="layer")
     layers.grid(False, axis="x")
-    row.legend(loc="lower right", fontsize=8, title="filled: stays; hollow: cut", title_fontsize=8)
+    row.legend(
+        *row.get_legend_handles_labels(), loc="lower right", fontsize=8, title_fontsize=8,
+        title="filled: stays; hollow: cut",
+    )  # fmt: skip
     return figure
 
 
