@@ -1,7 +1,7 @@
 """Takes the pictures of docs/ in a real browser: a made-up class in nbgrader's formgrader for docs/ta.md, and a
-quick question in JupyterLab.
+quick question and the explorer in JupyterLab.
 
-    python docs/make_pictures.py [question]
+    python docs/make_pictures.py [widgets]
 
 The class is made of the complete notebooks with their outputs, declared mistakes for blanks, and the
 reference runs as records; points, sentences and findings are computed from them as for any class.
@@ -27,6 +27,14 @@ from labkit.course.grading import findings, gradebook  # noqa: E402
 from labkit.course.practice.judge import judge  # noqa: E402
 
 LAB = labs.named(1)
+ASKING = 'from labkit.course import ask\n\nask("zero-gamma")'
+EXPLORING = """\
+from labkit import records, settings, slimming
+
+lab = settings.REFERENCE / "quick-shapes-seed0" / "lab1"
+strong, sweep = (records.load_all(lab, kind)[-1] for kind in ("sparsity", "sweep"))
+slimming.prune_explorer(strong, sweep)
+"""
 
 # Which declared mistake of a blank's first function a student made; what is not named is right.
 CLASS = {
@@ -85,9 +93,9 @@ def verdict(material: dict, mistake: int | None):
 
 
 def main() -> None:
-    if sys.argv[1:] != ["question"]:
+    if sys.argv[1:] != ["widgets"]:
         take_class()
-    take_question()
+    take_widgets()
 
 
 def take_class() -> None:
@@ -120,22 +128,34 @@ def take(page, address, scratch: Path) -> None:
     save(page, scratch, "manual", 900, "manual-prune-50")
 
 
-def take_question() -> None:
-    """Ask a quick question in a notebook, choose an option that is not right, and save the cell."""
+def take_widgets() -> None:
+    """Show a quick question and the explorer in a notebook, use each, and save its cell."""
     from selenium.webdriver.common.by import By
+    from selenium.webdriver.common.keys import Keys
 
-    with tempfile.TemporaryDirectory() as scratch:
-        scratch, notebooks = Path(scratch), Path(scratch) / "notebooks"
-        notebooks.mkdir()
-        browser.write_notebook(notebooks / "asking.ipynb", 'from labkit.course import ask\n\nask("zero-gamma")')
-        with browser.jupyterlab(notebooks, scratch) as address, browser.chromium(scratch / "chromium") as page:
-            browser.run_notebook(page, address, "asking.ipynb")
-            browser.until(page, "document.querySelector('.jupyter-button')")
-            page.find_elements(By.CLASS_NAME, "jupyter-button")[1].click()
-            browser.until(page, "document.querySelector('.widget-html').innerText")
-            file = HERE / "pictures" / "question.png"
-            page.find_element(By.CSS_SELECTOR, ".jp-Notebook .jp-Cell").screenshot(str(scratch / file.name))
-            pack(scratch / file.name, file)
+    def choose(page):  # an option that is not right
+        browser.until(page, "document.querySelector('.jupyter-button')")
+        page.find_elements(By.CLASS_NAME, "jupyter-button")[1].click()
+        browser.until(page, "document.querySelector('.widget-html').innerText")
+
+    def drag(page):  # from 50 to 80 %
+        picture = "document.querySelector('.jupyter-widgets img')?.src"
+        for _ in range(3):
+            before = browser.until(page, picture)
+            page.find_element(By.CLASS_NAME, "noUi-handle").send_keys(Keys.RIGHT)
+            browser.until(page, f"{picture} != {before!r}")
+
+    for name, source, use in (("question", ASKING, choose), ("explorer", EXPLORING, drag)):
+        with tempfile.TemporaryDirectory() as scratch:
+            scratch, notebooks = Path(scratch), Path(scratch) / "notebooks"
+            notebooks.mkdir()
+            browser.write_notebook(notebooks / "shown.ipynb", source)
+            with browser.jupyterlab(notebooks, scratch) as address, browser.chromium(scratch / "chromium") as page:
+                browser.run_notebook(page, address, "shown.ipynb")
+                use(page)
+                file = HERE / "pictures" / f"{name}.png"
+                page.find_element(By.CSS_SELECTOR, ".jp-Notebook .jp-Cell").screenshot(str(scratch / file.name))
+                pack(scratch / file.name, file)
 
 
 def save(page, scratch: Path, name: str, height: int, first: str | None = None) -> None:
