@@ -130,12 +130,12 @@ def there(store) -> dict:
 
 
 def facts(store) -> dict:
-    """All of every run in ``store`` but for seconds and versions."""
+    """All of every run in ``store`` but for seconds and versions, and for the hidden file that a kill may leave."""
     found = {}
     for path in store.glob("*/record.json"):
         record = json.loads(path.read_text(encoding="utf-8"))
         record["results"].pop("seconds", None), record.pop("versions")
-        tensors = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in path.parent.glob("*.safe*")}
+        tensors = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in path.parent.glob("[!.]*.safe*")}
         found[path.parent.name] = (record, tensors)
     return found
 

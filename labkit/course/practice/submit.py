@@ -145,8 +145,7 @@ def submit(
     }
     kept = records.load_all(runs)
     files |= {f"records/{record.name}/record.json": saved.read(record.folder / "record.json") for record in kept}
-    names = {record.name for record in kept}
-    if lab.reference_runs() and (not kept or any(r.config.get("parent") not in {None, *names} for r in kept)):
+    if (roots := _roots(lab)) and not roots & {record.kind for record in kept}:
         notes.append(f"no training of your own is in {runs}: the records of the lab's trainings are missing.")
     notes += _outdated(kept)
     files |= {f"extra/{name}": content for name, content in _extras([Path(path) for path in extra]).items()}
@@ -188,6 +187,13 @@ def zipped(files: dict[str, bytes]) -> bytes:
             entry.create_system, entry.external_attr = 3, 0o100644 << 16
             archive.writestr(entry, content, zipfile.ZIP_DEFLATED)
     return buffer.getvalue()
+
+
+def _roots(lab: Lab) -> set[str]:
+    """The kinds of the lab's trainings from which other runs are made."""
+    shipped = [records.load(folder) for folder in lab.reference_runs()]
+    parents = {record.config.get("parent") for record in shipped}
+    return {record.kind for record in shipped if record.name in parents and not record.config.get("parent")}
 
 
 def _outdated(kept: list[records.Record]) -> list[str]:
