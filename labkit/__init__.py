@@ -6,19 +6,20 @@ function that can be called in one line. What a notebook imports has a short nam
 """
 
 from importlib import import_module
+from importlib.util import find_spec
 
 __version__ = "0.2.0"
 
-SHORT = {  # names that notebooks import, by the module that holds them
+SHORT = {  # names that notebooks import, by the module that holds them; a method's is its own
     "plots": "labkit.view.plots",
     "widgets": "labkit.view.widgets",
     "report": "labkit.view.report",
     "estimate": "labkit.tools.estimate",
-    "slimming": "labkit.methods.slimming",
 }
 
 
 def __getattr__(name: str):
-    if name in SHORT:
-        return import_module(SHORT[name])
+    module = SHORT.get(name, f"labkit.methods.{name}")
+    if name in SHORT or not name.startswith("_") and find_spec(module):
+        return import_module(module)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

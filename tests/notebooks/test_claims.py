@@ -5,7 +5,7 @@ import re
 
 import nbformat
 import pytest
-from claims import CLAIMS
+from claims import CLAIMS, EXACT
 
 from labkit.settings import REPOSITORY
 
@@ -20,28 +20,6 @@ MEASURED = re.compile(
 NO_PROSE = re.compile(r"```.*?```|\$\$.*?\$\$|\$[^$]*\$|`[^`]*`|\{[^}]*\}", re.DOTALL)
 
 POINTS = re.compile(r"\(\d+(?: and \d+)? points\)|has 100 points")
-EXACT = {  # by cell: numbers that no run can change, such as prune ratios, the level of chance, what the text derives
-    "01-12": ("64 times",),
-    "02-09": ("0 %", "50 %"),
-    "03-00": ("10 %", "50 %", "90 %"),
-    "03-03": ("40 %",),
-    "03-10": ("70 %", "90 %"),
-    "03-34": ("50 %", "90 %"),
-    "03-36": ("90 %",),
-    "03-42": ("10 %",),
-    "03-46": ("50 %", "90 %", "10 %", "70 %"),
-    "03-47b": ("50 %", "80 %"),
-    "03-08f": ("60 %",),
-    "04-00": ("90 %",),
-    "04-03c": ("90 %",),
-    "04-23": ("90 %", "37 %", "10 %"),
-    "05-00": ("50 %", "90 %"),
-    "manual-report-training": ("90 %",),
-    "05-09": ("50 %",),
-    "05-13": ("90 %",),
-    "manual-report-fine-tuning": ("90 %",),
-    "manual-report-problem": ("10 %", "50 %"),
-}
 
 
 def words(cell) -> str:

@@ -1,33 +1,43 @@
-"""What the notebooks' text says of runs, and the shipped records that it follows from.
-
-A claim belongs to one cell. Its function asserts the comparisons that the text makes, on every run it speaks of,
-and gives the pieces of text that hold its numbers, written from the records: they have to stand in the cell.
-"""
+"""Lab 1, Network Slimming."""
 
 import json
 import math
-from collections.abc import Callable
 
 import torch
 
+from claims import claim, reach, spread
 from labkit import measure, models, records, settings, slimming, training
 from labkit.pruning import global_plan, random_scores
 from labkit.records import Record
 from labkit.settings import REFERENCE, REPOSITORY
 
-CLAIMS: list[tuple[str, Callable[[], list[str]]]] = []
 SHAPES = [REFERENCE / f"quick-shapes-seed{seed}" / "lab1" for seed in range(3)]
 QUICK_PHOTOGRAPHS = [REFERENCE / f"quick-folder-cifar10-seed{seed}" / "lab1" for seed in range(2)]
 HALF = REFERENCE / "half-folder-cifar10-seed0" / "lab1"
 PHOTOGRAPHS = [*QUICK_PHOTOGRAPHS, HALF]
 
-
-def claim(cell: str):
-    def declare(function):
-        CLAIMS.append((cell, function))
-        return function
-
-    return declare
+EXACT = {
+    "01-12": ("64 times",),
+    "02-09": ("0 %", "50 %"),
+    "03-00": ("10 %", "50 %", "90 %"),
+    "03-03": ("40 %",),
+    "03-10": ("70 %", "90 %"),
+    "03-34": ("50 %", "90 %"),
+    "03-36": ("90 %",),
+    "03-42": ("10 %",),
+    "03-46": ("50 %", "90 %", "10 %", "70 %"),
+    "03-47b": ("50 %", "80 %"),
+    "03-08f": ("60 %",),
+    "04-00": ("90 %",),
+    "04-03c": ("90 %",),
+    "04-23": ("90 %", "37 %", "10 %"),
+    "05-00": ("50 %", "90 %"),
+    "manual-report-training": ("90 %",),
+    "05-09": ("50 %",),
+    "05-13": ("90 %",),
+    "manual-report-fine-tuning": ("90 %",),
+    "manual-report-problem": ("10 %", "50 %"),
+}
 
 
 def sparsity(experiment) -> list[Record]:
@@ -60,16 +70,6 @@ def sweep(experiment, which: int) -> dict[str, dict[float, float]]:
     """Validation accuracies of the weak (0) or the strong (1) λ, by variant and ratio."""
     results = records.load_all(experiment, "sweep")[which].results
     return {name: dict(zip(results["ratios"], values)) for name, values in results["validation"].items()}
-
-
-def spread(values) -> float:
-    return max(values) - min(values)
-
-
-def reach(values, digits: int = 0) -> str:
-    """``18 to 19 %``, or ``18 %`` where both ends look alike."""
-    low, high = (f"{100 * end(values):.{digits}f}" for end in (min, max))
-    return f"{low} %" if low == high else f"{low} to {high} %"
 
 
 def below(run: Record, threshold: float = 0.01, snapshot: int = -1) -> float:
