@@ -1,0 +1,30 @@
+"""Criteria: what ranks the channels, compared on one network."""
+
+from labkit.methods.criteria.drawings import (
+    errors_by_layer,
+    filter_on_maps,
+    kept_over_penalty,
+    rows_by_norm,
+    where_criteria_look,
+)
+from labkit.methods.criteria.figures import agreement, before_and_after, comparison, costs, figures, results, table
+from labkit.methods.criteria.study import (
+    IMAGES,
+    KINDS,
+    RATIOS,
+    STUDIED,
+    STUDY,
+    TRAINED,
+    TUNED,
+    network,
+    rank_correlations,
+    recipe,
+    scored,
+    study,
+)
+from labkit.methods.criteria.work import COSTS
+
+__all__ = ["COSTS", "IMAGES", "KINDS", "RATIOS", "STUDIED", "STUDY", "TRAINED", "TUNED", "figures", "results"]
+__all__ += ["agreement", "before_and_after", "comparison", "costs", "table"]
+__all__ += ["errors_by_layer", "filter_on_maps", "kept_over_penalty", "rows_by_norm", "where_criteria_look"]
+__all__ += ["network", "rank_correlations", "recipe", "scored", "study"]
