@@ -51,6 +51,15 @@ LABS = (
         blanks="lab1",
         findings="lab1",
     ),
+    Lab(
+        number=2,
+        title="The front",
+        summary="Rank channels by eight criteria on one network, see which of them help without training and what one "
+        "epoch of training leaves of the difference, and reconstruct what the next layer lost.",
+        notebooks=("07_criteria",),
+        points=15,
+        blanks="lab2",
+    ),
 )
 
 

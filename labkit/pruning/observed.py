@@ -37,7 +37,8 @@ def observed(
     whose inputs are wanted (None: all; [] counts zeros only); of each image, ``patches`` places of a convolution's
     output are drawn, and the patch that each of them sees is taken.
 
-    Raises ``LabError`` for a network that cannot be followed, no images, or a layer that reads no channel group.
+    Raises ``LabError`` for a network that cannot be followed, no images, a layer that reads no channel group, or
+    inputs that are not finite.
     """
     if not len(images):
         raise LabError("There are no images to watch the channels on: give some training images.")
@@ -50,6 +51,8 @@ def observed(
     with mixed_precision(device):
         for x, _ in batches(images, 100):
             watch.run(x)
+    if odd := [name for name, total in watch.totals.items() if not total.isfinite().all()]:
+        raise LabError(f"What {odd[0]} is given is not finite: the network did not train, or its weights are damaged.")
     zeros = {name: torch.stack([watch.zeros[node] for node in nodes]).mean(0) for name, nodes in watch.relus.items()}
     return Observed(
         {name: (share / len(images)).float().cpu() for name, share in zeros.items()},
@@ -117,13 +120,13 @@ def _patches(layer: nn.Module, x: Tensor, count: int, generator: torch.Generator
     linear layer, every row."""
     if isinstance(layer, nn.Linear):
         return x
-    (high, wide), (down, right), (tall, broad) = layer.padding, layer.stride, layer.kernel_size
-    padded = F.pad(x, (wide, wide, high, high))
-    places = [
-        torch.randint(0, (size - kernel) // stride + 1, (len(x), count, 1), generator=generator) * stride
-        for size, kernel, stride in zip(padded.shape[2:], (tall, broad), (down, right))
-    ]
-    rows, columns = (p.to(x.device) + torch.arange(k, device=x.device) for p, k in zip(places, (tall, broad)))
+    padded = F.pad(x, (layer.padding[1],) * 2 + (layer.padding[0],) * 2)
+    lines = []
+    for size, kernel, stride, step in zip(padded.shape[2:], layer.kernel_size, layer.stride, layer.dilation):
+        last = (size - step * (kernel - 1) - 1) // stride
+        places = torch.randint(0, last + 1, (len(x), count, 1), generator=generator) * stride
+        lines.append((places + step * torch.arange(kernel)).to(x.device))
+    rows, columns = lines
     image = torch.arange(len(x), device=x.device)[:, None, None, None]
     found = padded.permute(0, 2, 3, 1)[image, rows[..., :, None], columns[..., None, :]]  # (N, count, k, k, inputs)
     return found.permute(0, 1, 4, 2, 3).reshape(len(x) * count, -1)

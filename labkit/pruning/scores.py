@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from labkit.data import Images, augmented_batches
+from labkit.data import Images, batches
 from labkit.pruning.groups import ChannelGroup, channel_groups
 from labkit.pruning.plan import Scores
 from labkit.settings import LabError
@@ -96,14 +96,15 @@ def taylor(model: nn.Module, images: Images, seed: int = 0, batch: int = 50, joi
     model = copy.deepcopy(model).to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     squares = {norm: torch.zeros_like(norm.weight) for norm in norms}
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
     with torch.enable_grad():
         gates = [parameter.requires_grad_() for norm in norms for parameter in (norm.weight, norm.bias)]
-        for x, y in augmented_batches(images, batch, seed):
+        for x, y in batches(images[order.to(device)], batch):
             found = iter(torch.autograd.grad(F.cross_entropy(model(x), y), gates))
             for norm, of_weight, of_bias in zip(norms, found, found):
                 squares[norm] += (norm.weight * of_weight + norm.bias * of_bias).detach().square()
-    batches = -(-len(images) // batch)
-    return by_group(model, lambda group: _norm_rows(model, group, lambda norm: squares[norm] / batches), join)
+    count = -(-len(images) // batch)
+    return by_group(model, lambda group: _norm_rows(model, group, lambda norm: squares[norm] / count), join)
 
 
 def random_scores(scores: Scores, seed: int) -> dict[str, Tensor]:
