@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from labkit import files, records
+from labkit import criteria, files, records
 from labkit.methods.slimming import tables
 from labkit.settings import REFERENCE, REPOSITORY
 from labkit.tools import figures
@@ -46,7 +46,11 @@ def blocks() -> dict[str, str]:
     families = tables.families(REFERENCE)
     published = json.loads((REPOSITORY / "data" / "published.json").read_text(encoding="utf-8"))
     ours = [row for members in families.values() for row in tables.compared(members)]
-    return {f"story: {name}": tables.story_table(members) for name, members in families.items()} | {
+    studies = (study for lab in records.folders_with_runs(REFERENCE) for study in records.load_all(lab, criteria.STUDY))
+    compared = {records.experiment_name(study.folder.parent).rpartition("-seed")[0]: study for study in studies}
+    stories = {f"story: {name}": tables.story_table(members) for name, members in families.items()}
+    stories |= {f"criteria: {family}": criteria.table(study) for family, study in compared.items()}
+    return stories | {
         "comparison": tables.comparison_table(ours + published),
         "promises": tables.promises_table(families),
     }
@@ -55,7 +59,7 @@ def blocks() -> dict[str, str]:
 def filled(page: str) -> str:
     """The page with its generated tables as they are now. Raises ``KeyError`` for a name that no table has."""
     tables_now = blocks()
-    block = re.compile(r"<!-- ((?:story: )?[\w-]+) -->\n.*?<!-- end -->", re.DOTALL)
+    block = re.compile(r"<!-- ((?:\w+: )?[\w-]+) -->\n.*?<!-- end -->", re.DOTALL)
     return block.sub(lambda match: f"<!-- {match[1]} -->\n{tables_now[match[1]]}\n<!-- end -->", page)
 
 

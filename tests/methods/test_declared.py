@@ -3,6 +3,7 @@
 import pytest
 
 from labkit import methods
+from labkit.course import labs
 from labkit.methods import slimming, slimming_tasks
 from labkit.tools import estimate, figures
 
@@ -21,11 +22,17 @@ def throw_away(tmp_path, monkeypatch):
 
 
 def test_what_methods_declare_is_found_in_alphabetical_order():
-    assert methods.declared("figures") == [slimming.figures, slimming_tasks.figures]
-    assert methods.declared("results") == [slimming.results]
+    found = [figures.__module__.removeprefix(f"{methods.__name__}.") for figures in methods.declared("figures")]
+    assert found == sorted(found) and {slimming.figures, slimming_tasks.figures} <= set(methods.declared("figures"))
     assert methods.declared("overview") == [slimming.overview]
-    assert methods.declared("COSTS") == [slimming.COSTS]
+    assert slimming.COSTS in methods.declared("COSTS") and slimming.results in methods.declared("results")
     assert methods.declared("nothing of this name") == []
+
+
+def test_every_notebook_says_what_it_costs_and_every_kind_is_declared_once():
+    assert set(estimate.costs()) == {notebook for lab in labs.LABS for notebook in lab.notebooks}
+    kinds = [kind for declared in methods.declared("KINDS") for kind in declared]
+    assert len(kinds) == len(set(kinds))
 
 
 def test_a_new_method_is_one_file(throw_away, tmp_path):

@@ -1,7 +1,6 @@
 """Pictures of what the criteria do, drawn from tensors and from no record."""
 
 import numpy as np
-import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 from torch import Tensor
@@ -44,7 +43,7 @@ def rows_by_norm(weight: Tensor, norms: dict[str, Tensor]) -> Figure:
     figure, axes = panels(1 + len(norms), f"A weight and the norms of its rows. {alt}.", 2.2, 8.4)
     _numbers(axes[0], weight, "weight, a row an output")
     for i, (axis, (name, values)) in enumerate(zip(axes[1:], norms.items())):
-        bars = axis.barh(range(len(values)), values, **bar_style(i))
+        bars = axis.barh(range(len(values)), values.tolist(), **bar_style(i))
         axis.bar_label(bars, [f"{value:.3g}" for value in values.tolist()], padding=2)
         axis.set(title=name, yticks=range(len(values)), xlim=(0, 1.25 * float(values.max())))
         axis.set_ylim(len(values) - 0.5, -0.5)
@@ -54,7 +53,7 @@ def rows_by_norm(weight: Tensor, norms: dict[str, Tensor]) -> Figure:
 
 def _numbers(axis, matrix: Tensor, title: str, limit: float | None = None) -> None:
     limit = limit or float(matrix.abs().max()) or 1.0
-    axis.imshow(matrix, cmap="PuOr", vmin=-limit, vmax=limit)
+    axis.imshow(matrix.numpy(), cmap="PuOr", vmin=-limit, vmax=limit)
     axis.set(title=title, xticks=range(matrix.shape[1]), yticks=range(matrix.shape[0]))
     axis.grid(False)
     for (row, column), value in np.ndenumerate(matrix.numpy()):
@@ -77,7 +76,7 @@ def filter_on_maps(kernels: dict[str, Tensor], maps: dict[str, Tensor]) -> Figur
         _numbers(next(places), weights, f"{kernel}\nΣ|w| = {float(weights.abs().sum()):g}", largest)
         for image, axis in zip(maps, places):
             strength = float(outputs[kernel, image].abs().mean())
-            axis.imshow(outputs[kernel, image], cmap="PuOr", vmin=-strongest, vmax=strongest)
+            axis.imshow(outputs[kernel, image].numpy(), cmap="PuOr", vmin=-strongest, vmax=strongest)
             axis.set(title=f"on {image}:\nmean |output| {strength:.3g}", xticks=[], yticks=[])
             axis.grid(False)
             said.append(f"{kernel} on {image} {strength:.3g}")
@@ -111,7 +110,7 @@ def kept_over_penalty(strengths: Tensor) -> Figure:
     figure, (axis,) = panels(
         1, "Channels that the LASSO keeps over the strength of its penalty: a falling step.", 2.8, 6
     )
-    axis.step(order, torch.arange(1, len(order) + 1), color=COLOURS[0], lw=2, where="post")
+    axis.step(order.tolist(), range(1, len(order) + 1), color=COLOURS[0], lw=2, where="post")
     axis.set(xscale="log", xlabel="strength of the penalty\n(share of the strongest that keeps one; log scale)")
     axis.set_ylabel(f"channels kept, of {len(order)}")
     return figure

@@ -10,6 +10,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from labkit.methods.criteria.study import STAGES, STUDY
 from labkit.records import Record, experiment_name, folders_with_runs, load_all, over_seeds
+from labkit.settings import LabError
 from labkit.view.plots import COLOURS, MARKERS, panels
 from labkit.view.tables import band, markdown
 
@@ -30,7 +31,7 @@ def _order(study: Record) -> list[str]:
 def comparison(study: Record, guess: Guess | None = None) -> Figure:
     """Validation accuracy of every criterion at every ratio, one panel a ratio, one marker a stage; bars from the
     lowest to the highest reference seed, where some ship. ``guess``: a criterion and its accuracy 0..1 after
-    fine-tuning at the highest ratio."""
+    fine-tuning at the highest ratio. Raises ``LabError`` for another guess."""
     ratios, order, seeds = study.config["ratios"], _order(study), _seeds(study)
     alt = f"Validation accuracy of {len(order)} criteria at {len(ratios)} prune ratios, before and after fine-tuning"
     figure, axes = panels(len(ratios), f"{alt}, with the range over seeds.", 4.2, 9.4, sharex=True, sharey=True)
@@ -47,6 +48,8 @@ def comparison(study: Record, guess: Guess | None = None) -> Figure:
         axis.hlines(np.arange(0.5, len(order) - 1), 0, 1, color="0.85", lw=0.8)
         axis.grid(False, axis="y")
     if guess is not None:
+        if guess[0] not in order or not 0 <= guess[1] <= 1:
+            raise LabError(f"The guess {guess!r} is none: give one of {', '.join(order)} and a number from 0 to 1.")
         axes[-1].plot(
             guess[1], order.index(guess[0]), color="black", marker="x", ms=10, mew=2.5, ls="", label="your guess"
         )

@@ -18,7 +18,7 @@ from labkit.pruning import CRITERIA, ChannelPlan, Scores, channel_groups, observ
 from labkit.records import Record
 from labkit.settings import Profile, Recipe
 
-RATIOS = (0.3, 0.5, 0.7)  # of every layer's channels
+RATIOS = (0.3, 0.7)  # of every layer's channels
 IMAGES = 500  # training images that criteria look at
 RECALIBRATION_IMAGES = 1000  # and that batch normalization is estimated on
 STUDIED = tuple(name for name in CRITERIA if name != "filter-l1-per-weight")  # inside a layer it ranks as filter-l1
