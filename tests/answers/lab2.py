@@ -45,7 +45,7 @@ NOT_QUITE = (
     ("lp_norm", "return structure.abs().pow(p).sum().pow(1 / p).reshape(1)", "docstring"),
     ("lp_norm", "return structure.lp(p)", "stops with AttributeError"),
     ("filter_scores", "return weight.abs().flatten(1).mean(1).double()", "docstring"),
-    ("average_percentage_of_zeros", "return (maps <= 0.25).float().mean((0, 2, 3))", "docstring"),
+    ("average_percentage_of_zeros", "return (maps > 0.25).float().mean((0, 2, 3))", "docstring"),
     ("thinet_step", "return len(removed)", "docstring"),
     ("thinet_step", "removed.append(0)\nreturn 0", "docstring"),
     ("reconstruct", "return inputs", "docstring"),

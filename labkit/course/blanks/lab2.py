@@ -93,7 +93,7 @@ BLANKS = (
             ),
             Mistake(
                 "return float(structure.abs().pow(p).mean().pow(1 / p))",
-                "A mean instead of a sum: a norm grows with the number of weights. (Dividing by it is blank 2.)",
+                "A mean instead of a sum: a norm grows with the number of weights. Blank 2 divides by it, this one does not.",
             ),
             Mistake(
                 "return structure.abs().pow(p).sum(0).pow(1 / p)",

@@ -16,6 +16,7 @@ from labkit.records import Record
 from labkit.settings import LabError, Recipe
 
 RECALIBRATION_IMAGES = 1000
+LOOKED_AT = 500  # training images that a criterion sees
 TRAINED, CUT, TUNED, DIVERGED = "front-trained", "front-cut", "front-tuned", "front-diverged"
 
 CHOICE = {"criterion": TEXT, "policy": TEXT, "ratio": SHARE, "at_least": COUNT, "seed": COUNT}
@@ -93,7 +94,7 @@ def _cut(content: dict, data: Dataset, folder: Path) -> Record:
 
     def cut() -> Record:
         model = parent.model()
-        scores = CRITERIA[content["criterion"]](model, data.train, content["seed"])
+        scores = CRITERIA[content["criterion"]](model, data.train[:LOOKED_AT], content["seed"])
         plan = POLICIES[content["policy"]](scores, content["ratio"], content["at_least"])
         slim = thin(model, plan)
         again = training.recalibrate(slim, data.train[:RECALIBRATION_IMAGES])
