@@ -215,7 +215,9 @@ BLANKS = (
                 "len(weights) is the number of layers; the ratio is of all their weights together.",
             ),
             Mistake(
-                GLOBAL.replace("round(ratio", "round((1 - ratio)").replace("values[k]", "values[min(k, len(everything) - 1)]"),
+                GLOBAL.replace("round(ratio", "round((1 - ratio)").replace(
+                    "values[k]", "values[min(k, len(everything) - 1)]"
+                ),
                 "ratio is the share that goes; your code keeps that share.",
             ),
             Mistake(
@@ -242,7 +244,9 @@ BLANKS = (
                 "These are the pruned weights; asked are the masks, one bool for each weight.",
             ),
             Mistake(
-                GLOBAL.replace("return {name: w.abs() >= limit for name, w in weights.items()}", "return everything >= limit"),
+                GLOBAL.replace(
+                    "return {name: w.abs() >= limit for name, w in weights.items()}", "return everything >= limit"
+                ),
                 "One long mask: return a dict with one for each layer, in the shape of its weight.",
             ),
         ),
@@ -308,6 +312,11 @@ BLANKS = (
                 "make_permanent",
             ),
             Mistake(
+                PERMANENT.replace("return layer", "pass"),
+                "The pruning is permanent, but nothing comes back: return the layer.",
+                "make_permanent",
+            ),
+            Mistake(
                 PERMANENT.replace("return layer", "return layer.weight"),
                 "That is the weight alone: return the layer.",
                 "make_permanent",
@@ -355,14 +364,20 @@ BLANKS = (
         points=5,
         functions={"latency_quartiles": ["machine", "warm_up", "runs", "threads"]},
         cases=_latency_cases,
-        credit=(Credit(2, aspect="values", groups=("one thread",)), Credit(1, aspect="values", groups=("several",)), Credit(2, aspect="form")),
+        credit=(
+            Credit(2, aspect="values", groups=("one thread",)),
+            Credit(1, aspect="values", groups=("several",)),
+            Credit(2, aspect="form"),
+        ),
         mistakes=(
             Mistake(
                 TIMED.replace("    machine.run()\ntimes = []", "    pass\ntimes = []"),
                 "The warm-up is not left out: the first runs allocate memory and choose kernels, and are counted here.",
             ),
             Mistake(
-                TIMED.replace("for _ in range(warm_up):\n    machine.run()\n", "").replace("range(runs)", "range(warm_up + runs)"),
+                TIMED.replace("for _ in range(warm_up):\n    machine.run()\n", "").replace(
+                    "range(runs)", "range(warm_up + runs)"
+                ),
                 "Warm-up and timed runs are counted together: run the warm-up first, and do not time it.",
             ),
             Mistake(
@@ -411,7 +426,10 @@ BLANKS = (
                 "The right three, in another order: first quartile, median, third quartile.",
             ),
             Mistake(
-                TIMED.replace("return statistics.quantiles(times, n=4)", "times = times[len(times) // 4], times[len(times) // 2], times[3 * len(times) // 4]\nreturn times"),
+                TIMED.replace(
+                    "return statistics.quantiles(times, n=4)",
+                    "times = times[len(times) // 4], times[len(times) // 2], times[3 * len(times) // 4]\nreturn times",
+                ),
                 "The times are not sorted: quartiles are places in the sorted list.",
             ),
             Mistake(
@@ -458,7 +476,9 @@ BLANKS = (
                 "4 is the last axis.",
             ),
             Mistake(
-                GROUPS.replace("reshape(len(weight), -1, 4)", "reshape(len(weight), -1, 2)").replace("topk(2,", "topk(1,"),
+                GROUPS.replace("reshape(len(weight), -1, 4)", "reshape(len(weight), -1, 2)").replace(
+                    "topk(2,", "topk(1,"
+                ),
                 "One of every two: that is 1:2, which leaves less choice than two of every four.",
             ),
             Mistake(

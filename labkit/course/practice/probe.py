@@ -100,13 +100,13 @@ def observe(function, arguments: list, watched: list[str]) -> dict:
     among the arguments.
     """
     objects = [decode(argument) for argument in arguments]
-    threads = torch.get_num_threads()
+    found = torch.get_num_threads()
     try:
         return _filled(function, objects, watched) if watched else _returned(function, objects)
     except (Exception, SystemExit) as error:
         return _raised(error)
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(found)
 
 
 def _returned(function, objects: list) -> dict:

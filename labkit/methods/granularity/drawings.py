@@ -1,7 +1,6 @@
 """Pictures of the granularities and of what hardware can use, drawn from no record."""
 
 import numpy as np
-import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
@@ -46,7 +45,9 @@ def granularities(weight: Tensor, ratio: float = 0.5) -> Figure:
         axis.text(-1, i * step + filters / 2, f"{name}\n{left}", ha="right", va="center")
     axis.set(xlim=(-0.2, shown.shape[1] + 0.2), ylim=(len(strips) * step - 1.4, -0.3), yticks=[])
     axis.set_xticks([(i + 0.5) * height * width for i in range(inputs)], [f"input {i}" for i in range(inputs)])
-    axis.set_xlabel(f"one cell = one weight, dark = large |w|, white = gone; between two lines: a {height}×{width} kernel")
+    axis.set_xlabel(
+        f"one cell = one weight, dark = large |w|, white = gone; between two lines: a {height}×{width} kernel"
+    )
     axis.tick_params(length=0)
     axis.grid(False)
     axis.spines[:].set_visible(False)
@@ -58,7 +59,8 @@ def stored(shape: tuple[int, ...], ratio: float = 0.5) -> Figure:
     a value; the dashed line is the dense weight."""
     rows = {bits: {name: storage(shape, name, ratio, bits) for name in GRANULARITIES} for bits in (32, 8)}
     said = "; ".join(
-        f"{bits} bits: " + ", ".join(f"{name} {row['values']:,.0f} and {row['indices']:,.0f}" for name, row in of.items())
+        f"{bits} bits: "
+        + ", ".join(f"{name} {row['values']:,.0f} and {row['indices']:,.0f}" for name, row in of.items())
         for bits, of in rows.items()
     )
     figure, axes = panels(2, f"Bars: bytes of values and of indices by granularity. {said}.", height=3.1, width=9.4)
@@ -107,7 +109,9 @@ def accelerators() -> Figure:
     for y, row in enumerate(HARDWARE.values()):
         for x, can in enumerate(row):
             axis.add_patch(Rectangle((x + 0.05, y + 0.08), 0.9, 0.84, fc="0.25" if can else "0.95", ec="0.6"))
-            axis.text(x + 0.5, y + 0.5, "uses" if can else "–", color="white" if can else "0.5", ha="center", va="center")
+            axis.text(
+                x + 0.5, y + 0.5, "uses" if can else "–", color="white" if can else "0.5", ha="center", va="center"
+            )
     axis.set_xticks([x + 0.5 for x in range(len(USES))], USES)
     axis.set_yticks([y + 0.5 for y in range(len(HARDWARE))], HARDWARE)
     axis.set(xlim=(0, len(USES)), ylim=(len(HARDWARE), 0), xlabel="sparsity that becomes less work")

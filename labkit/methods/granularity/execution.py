@@ -3,6 +3,8 @@
 import copy
 import statistics
 import time
+import warnings
+from bisect import bisect_left
 from dataclasses import replace
 
 import torch
@@ -26,7 +28,9 @@ class SparseConv2d(nn.Module):
         assert convolution.groups == 1 and isinstance(convolution.padding, tuple)
         names = ("kernel_size", "dilation", "padding", "stride")
         self.unfolding = {name: getattr(convolution, name) for name in names}
-        self.weight = convolution.weight.detach().flatten(1).to_sparse_csr()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch calls the format a beta
+            self.weight = convolution.weight.detach().flatten(1).to_sparse_csr()
         self.bias = convolution.bias
 
     def forward(self, x: Tensor) -> Tensor:
@@ -54,12 +58,18 @@ def thin_specification(network: Specification, ratio: float) -> Specification:
     """The network with all widths multiplied by one number, so that its parameters come nearest to those that the
     ratio leaves of ``network``. Raises ``LabError`` for a ratio outside [0, 1)."""
 
-    def narrowed(factor: float) -> Specification:
-        return replace(network, widths=tuple(max(1, round(width * factor)) for width in network.widths))
+    def narrowed(percent: int) -> Specification:
+        return replace(network, widths=tuple(max(1, round(width * percent / 200)) for width in network.widths))
 
-    wanted = (1 - checked(ratio)) * parameters(models.build(network))
-    factors = {narrowed(percent / 200): percent for percent in range(1, 201)}
-    return min(factors, key=lambda thin: abs(parameters(models.build(thin)) - wanted))
+    def weights(percent: int) -> int:
+        thin = narrowed(percent)
+        with torch.device("meta"):  # counted, not made
+            return parameters(models.FAMILIES[thin.family].Network(thin))
+
+    percents = range(1, 201)
+    wanted = (1 - checked(ratio)) * weights(200)
+    place = bisect_left(percents, wanted, key=weights)
+    return narrowed(min(percents[max(0, place - 1) : place + 1], key=lambda percent: abs(weights(percent) - wanted)))
 
 
 def in_hardware(device: torch.device) -> bool:

@@ -38,7 +38,9 @@ def relative_magnitudes(model: nn.Module) -> Tensor:
 def removed(model: nn.Module, masks: dict[str, Tensor]) -> float:
     """The share of Σw² that masks take away, as the mean over the layers, 0..1."""
     weights = {name: layer.weight.detach() for name, layer in prunable(model).items()}
-    return float(np.mean([float((weights[n] * ~stays).square().sum() / weights[n].square().sum()) for n, stays in masks.items()]))
+    return float(
+        np.mean([float((weights[n] * ~stays).square().sum() / weights[n].square().sum()) for n, stays in masks.items()])
+    )
 
 
 def sparsity_run(run: Record, data: Dataset, folder: Path) -> Record:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import PercentFormatter
 
 from labkit import settings
 from labkit.methods.granularity.experiments import LEVELS
-from labkit.methods.granularity.masks import GRANULARITIES, METHODS
+from labkit.methods.granularity.masks import METHODS
 from labkit.methods.granularity.networks import counted
 from labkit.methods.granularity.published import TERM_PROJECT
 from labkit.methods.granularity.work import SPARSITY, TIMING, TRAINED
@@ -83,7 +83,9 @@ def weight_distributions(sweeps: list[Record]) -> Figure:
         thin = style(i) | {"ms": 4}
         left.plot(sweep.results["magnitudes"], LEVELS, **thin, markevery=6, label=rate_label(sweep))
         right.plot(sweep.config["ratios"]["global"], sweep.results["removed"], **thin, markevery=2)
-    left.set(xlabel="|w| / root mean square of its layer", ylabel="share of weights below it", ylim=(0, 1), xlim=(0, None))
+    left.set(
+        xlabel="|w| / root mean square of its layer", ylabel="share of weights below it", ylim=(0, 1), xlim=(0, None)
+    )
     right.set(xlabel="prune ratio", ylabel="share of Σw² removed", ylim=(0, None))
     for axis in (left.yaxis, right.yaxis, right.xaxis):
         axis.set_major_formatter(PercentFormatter(1, decimals=0))
@@ -128,31 +130,6 @@ WAYS = {
 }
 
 
-def inference_times(timing: Record) -> Figure:
-    """Median inference time over the ratio with bars between the quartiles, one line for each way; logarithmic axis."""
-    alt = "; ".join(
-        f"{name}: " + ", ".join(f"{row['latency_ms']['median']:.1f} ms at {row['ratio']:.0%}" for row in timing.results[name])
-        for name in WAYS
-    )
-    figure, (axis,) = panels(1, f"Inference time over the prune ratio. {alt}.", height=3.2)
-    for i, (name, label) in enumerate(WAYS.items()):
-        rows = timing.results[name]
-        median, low, high = (
-            np.array([row["latency_ms"][part] for row in rows]) for part in ("median", "quartile1", "quartile3")
-        )
-        ratios = [row["ratio"] for row in rows]
-        axis.errorbar(ratios, median, [median - low, high - median], **style(i), ms=5, capsize=3, lw=1.2, label=label)
-    axis.set(xlabel="prune ratio", ylabel="milliseconds (log scale)", yscale="log")
-    axis.xaxis.set_major_formatter(PercentFormatter(1))
-    axis.yaxis.set_major_locator(MaxNLocator(6))
-    axis.yaxis.set_major_formatter("{x:g}")
-    axis.yaxis.set_minor_locator(MaxNLocator(1))
-    first = timing.results["masked"][0]["latency_ms"]
-    note = f"batch {first['batch']}, {first['threads']} thread\nbars: quartiles"
-    axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), title=note)
-    return figure
-
-
 def output_errors(errors: dict[str, dict[float, float]]) -> Figure:
     """The relative error of a layer's output over the ratio, by granularity: ``errors[granularity][ratio]``."""
     alt = "; ".join(
@@ -192,7 +169,13 @@ def timing_table(timing: Record) -> str:
 
 def lecture_table() -> str:
     """The lecture's table beside our counts, and what does not add up."""
-    header = ["network", "parameters", "GMACs", "published: before → after, printed factor", "recomputed: its own, ours"]
+    header = [
+        "network",
+        "parameters",
+        "GMACs",
+        "published: before → after, printed factor",
+        "recomputed: its own, ours",
+    ]
     rows = []
     for row in counted():
         said, (own, ours) = row.published, row.recomputed
