@@ -174,7 +174,7 @@ def _raised(error: BaseException) -> dict:
 def _numbers(value) -> list:
     """All numbers in ``value``, in order; those that JSON has no sign for as words."""
     if isinstance(value, nn.Module):
-        return [number for tensor in value.state_dict().values() for number in _numbers(tensor)]
+        return [number for _, tensor in sorted(value.state_dict().items()) for number in _numbers(tensor)]
     if isinstance(value, torch.Tensor):
         value = value.detach().cpu().flatten()[: MOST_NUMBERS + 1].tolist()
     elif isinstance(value, dict):
@@ -202,8 +202,8 @@ def _form(value) -> str:
     if isinstance(value, dict):
         return f"a dict with {', '.join(f'{n}: {_form(value[n])}' for n in sorted(value, key=str))}"[:MOST_LETTERS]
     if isinstance(value, nn.Module):
-        state = value.state_dict()
-        return f"a {type(value).__name__} with {', '.join(f'{n}: {_form(t)}' for n, t in state.items())}"[:MOST_LETTERS]
+        state = sorted(value.state_dict().items())
+        return f"a {type(value).__name__} with {', '.join(f'{n}: {_form(t)}' for n, t in state)}"[:MOST_LETTERS]
     if type(value).__name__ == "ndarray":
         return f"a NumPy array of shape {value.shape}"
     if isinstance(value, tuple) and all(isinstance(item, (int, float)) for item in value):  # as good as a list

@@ -14,14 +14,14 @@ NARROWER = 4  # times as narrow as the profile's network: two trainings have to 
 # what the same number of steps can do. On the few steps of `shapes` they would hardly train at all.
 RATES = {"shapes": (0.1, 0.3)}
 OTHER_RATES = (0.001, 0.01, 0.1)
-TIMED_WIDTH = 4  # times as wide as the trained network: of smaller layers a part of the time is no arithmetic
+TIMED_WIDTH = 6  # times as wide as the trained network: of smaller layers a part of the time is no arithmetic
 
 RATIOS = tuple(k / 20 for k in range(17))  # 0 to 0.8 by 0.05
 CONTROLS = RATIOS[::2]
 METHODS_RATIOS = {"global": RATIOS, "layer-wise": CONTROLS, "random": CONTROLS}
 
 TIMED, TIMED_SPARSE = (0.0, 0.2, 0.4, 0.6, 0.8), (0.4, 0.8)
-RUNS, BATCH, THREADS = 100, 2, 1
+RUNS, BATCH, THREADS = 100, 1, 1
 
 
 def learning_rates(data: str) -> tuple[float, ...]:
