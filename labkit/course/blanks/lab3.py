@@ -302,11 +302,6 @@ BLANKS = (
                 "Parameter 'weight_mask' of",
             ),
             Mistake(
-                "layer.weight.data[mask] = 0\nreturn layer",
-                "The weights that stay are set to zero: True is a weight that stays.",
-                "make_permanent",
-            ),
-            Mistake(
                 "layer.weight.data[~mask] = 0\nlayer.bias.data.zero_()\nreturn layer",
                 "The bias is pruned, too: the mask is for the weight alone.",
                 "make_permanent",
