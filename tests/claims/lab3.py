@@ -42,7 +42,11 @@ def timings() -> list[Record]:
 @claim("06-02")
 def a_whole_training_on_shapes():
     recipe, images = PROFILES["quick"].train, sweeps(SHAPES[0])[0].config["data"]["train"]
-    assert granularity.learning_rates("shapes") == (0.1, 0.3) and granularity.learning_rates("cifar10") == (0.001, 0.01, 0.1)
+    assert granularity.learning_rates("shapes") == (0.1, 0.3) and granularity.learning_rates("cifar10") == (
+        0.001,
+        0.01,
+        0.1,
+    )
     return [f"only {recipe.epochs * images // recipe.batch} steps"]
 
 
@@ -71,7 +75,9 @@ def the_larger_rate_survives_longer():
 def the_weights_are_a_part_of_the_answer():
     for lab in SHAPES:
         small, large = (sweep.results["removed"] for sweep in sweeps(lab))
-        assert all(a > b for a, b in zip(small[8:], large[8:])) and all(a < 1.25 * b for a, b in zip(small[8:], large[8:]))
+        assert all(a > b for a, b in zip(small[8:], large[8:])) and all(
+            a < 1.25 * b for a, b in zip(small[8:], large[8:])
+        )
     return ["a smaller share of $\\sum w^2$ goes"]
 
 
@@ -123,16 +129,24 @@ def the_lectures_table_does_not_add_up_everywhere():
     assert rows["VGG-16"].recomputed[0] > 13 and rows["VGG-16"].published["parameters"] == 12
     less = [name for name, row in rows.items() if row.published["macs"] < row.published["parameters"]]
     assert less == ["AlexNet", "VGG-16"]
-    return ["Two rows add up. VGG-16 would be more than 13 times smaller", f"“1 M” is {rows['SqueezeNet'].parameters / 1e6:.2f} M"]
+    return [
+        "Two rows add up. VGG-16 would be more than 13 times smaller",
+        f"“1 M” is {rows['SqueezeNet'].parameters / 1e6:.2f} M",
+    ]
 
 
 @claim("06-10")
 def indices_of_the_layer_that_is_shown():
-    shape = tuple(models.build(work.network(PROFILES["quick"], 10)).get_submodule("blocks.stage2_block1.conv2").weight.shape)
+    shape = tuple(
+        models.build(work.network(PROFILES["quick"], 10)).get_submodule("blocks.stage2_block1.conv2").weight.shape
+    )
     wide, narrow = (granularity.storage(shape, "fine-grained", 0.5, bits) for bits in (32, 8))
     assert wide["indices"] * 8 / torch.tensor(shape).prod() * 2 == 12
     assert narrow["indices"] > narrow["values"] and sum(narrow.values()) > torch.tensor(shape).prod()
     for bits in (32, 8):
-        sizes = [sum(granularity.storage(shape, name, 0.5, bits).values()) for name in ("fine-grained", "vector", "kernel", "channel")]
+        sizes = [
+            sum(granularity.storage(shape, name, 0.5, bits).values())
+            for name in ("fine-grained", "vector", "kernel", "channel")
+        ]
         assert sizes == sorted(sizes, reverse=True)
     return ["every value carries an index of 12 bits here"]

@@ -49,7 +49,7 @@ def decode(argument):
     if kind == "Machine":
         return Machine(**content)
     if kind not in LAYERS:
-        known = ", ".join([*DTYPES, "dict", "Machine", *LAYERS])
+        known = ", ".join([*DTYPES, "dict", *LAYERS, "Machine"])
         raise ValueError(f"{kind!r} is no kind of argument: choose one of {known}")
     state = {name: torch.tensor(values) for name, values in content.items()}
     stays = state.pop("weight_mask", None)
