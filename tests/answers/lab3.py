@@ -67,7 +67,7 @@ NOT_QUITE = (
     ("global_masks", "return weights", "docstring"),
     ("global_masks", "return {name: w.abs() >= w.abs().median() for name, w in weights.items()}", "docstring"),
     ("global_masks", "return weights.abs() > ratio", "stops with AttributeError"),
-    ("make_permanent", "return layer", "docstring"),
+    ("make_permanent", "return layer", "mask is not used"),
     ("zero_weights", "return torch.tensor([1])", "docstring"),
     ("latency_quartiles", "return [0.0, 0.0, 0.0]", "docstring"),
     ("latency_quartiles", "machine()", "stops with TypeError"),

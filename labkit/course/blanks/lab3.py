@@ -273,7 +273,7 @@ BLANKS = (
             ),
             Mistake(
                 PERMANENT.replace('prune.custom_from_mask(layer, "weight", mask)', 'prune.identity(layer, "weight")'),
-                "The mask is not used: identity() keeps every weight.",
+                "The mask is not used: every weight is still there.",
                 "make_permanent",
             ),
             Mistake(

@@ -72,14 +72,16 @@ def sparsity_run(run: Record, data: Dataset, folder: Path) -> Record:
 
         chosen = {name: [network_masks(model, name, r, run.config["seed"]) for r in ratios[name]] for name in METHODS}
         magnitudes = relative_magnitudes(model).sort().values
+        two_four = after(pattern_masks(model))
+        re_estimated = recalibrate(scan, data.train[:RECALIBRATION_IMAGES])  # its masks are still on
         results = {
             "learning_rate": run.config["recipe"]["learning_rate"],
             "weights": len(magnitudes),
             "test_accuracy": evaluate(model, data.test),
             "validation": {name: [after(masks) for masks in chosen[name]] for name in METHODS},
             "removed": [removed(model, masks) for masks in chosen["global"]],
-            "two_four": after(pattern_masks(model)),
-            "two_four_recalibrated": accuracy(recalibrate(scan, data.train[:RECALIBRATION_IMAGES]), data.validation),
+            "two_four": two_four,
+            "two_four_recalibrated": accuracy(re_estimated, data.validation),
             "magnitudes": [float(magnitudes[int(level * len(magnitudes))]) for level in LEVELS],
         }
         return records.save(Record(SPARSITY, config, run.network, results=results).with_folder(folder))
