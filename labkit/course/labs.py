@@ -60,6 +60,15 @@ LABS = (
         points=15,
         blanks="lab2",
     ),
+    Lab(
+        number=3,
+        title="What speeds up",
+        summary="Remove the same number of weights in five ways, one by one up to whole channels. Find out where accuracy "
+        "breaks, what a file of zeros really takes, and which of it runs faster on the machine before you.",
+        notebooks=("06_granularity",),
+        points=50,
+        blanks="lab3",
+    ),
 )
 
 

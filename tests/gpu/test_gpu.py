@@ -14,7 +14,7 @@ import pytest
 import torch
 from workers import Stopped, assert_same_run, slimming, stop_after, tiny_dataset, vgg
 
-from labkit import estimate, files, hardware, models, records, training
+from labkit import estimate, files, granularity, hardware, models, records, training
 from labkit.data import augmented_batches
 from labkit.methods.front.grid import Grid, described
 from labkit.settings import PROFILES, REPOSITORY, Recipe
@@ -236,3 +236,14 @@ def test_first_notebook_runs_at_the_quick_profile(tmp_path):
     assert len(runs) == 3
     assert {run.config["precision"] for run in runs} == {str(hardware.fast_dtype(torch.device("cuda")))[6:]}
     assert runs[0].results["validation_accuracy"] > 0.95
+
+
+def test_2_4_is_executed_where_the_hardware_knows_it_and_gives_the_masked_product():
+    if not granularity.in_hardware(torch.device("cuda")):
+        pytest.skip("needs a GPU of compute capability 8.0")
+    generator = torch.Generator().manual_seed(0)
+    matrix, x = (torch.randn(128, 128, generator=generator).cuda() for _ in range(2))
+    product, how = granularity.two_four_product(matrix, x)
+    wanted = (matrix * granularity.pattern(matrix, 2, 4)) @ x
+    assert how == "executed" and product.dtype == torch.float16
+    assert torch.allclose(product.float(), wanted, atol=0.05, rtol=0.02)

@@ -115,7 +115,10 @@ def _short(value, tensors=(), depth: int = 0) -> str:
             return f"tensor({_short(content)})"
         if kind == "dict":
             return f"{{{', '.join(f'{name!r}: {_short(item)}' for name, item in content.items())}}}"
-        return f"{kind}({', '.join(f'{k}={_short(v)}' for k, v in content.items() if k in tensors)})"
+        shown = (
+            content if "form" in tensors and "values" in tensors else {k: v for k, v in content.items() if k in tensors}
+        )
+        return f"{kind}({', '.join(f'{k}={_short(v)}' for k, v in shown.items())})"
     if isinstance(value, list) and depth == KERNEL:
         return f"[[{_short(value[0][0])}, …]]"
     if isinstance(value, list):

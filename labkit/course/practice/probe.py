@@ -5,7 +5,8 @@ it imports nothing but torch and the standard library, and knows no expected val
 
 Arguments are plain data: a number, a list of arguments, ``{"float32": nested lists}`` for a tensor
 (``"gradient": true`` beside it: one that gradients are asked for), ``{"dict": {name: argument}}`` for a
-dictionary, ``{"BatchNorm2d": {name: values}}`` for a layer with that state.
+dictionary, ``{"BatchNorm2d": {name: values}}`` for a layer with that state (``"weight_mask"`` in it: one that
+``torch.nn.utils.prune`` has put this mask on), ``{"Machine": {...}}`` for a ``Machine``.
 """
 
 import ast
@@ -13,6 +14,7 @@ import math
 
 import torch
 from torch import nn
+from torch.nn.utils import prune
 
 DTYPES = {"float32": torch.float32, "int64": torch.int64, "bool": torch.bool}
 LAYERS = {  # by kind, an empty layer for a weight
@@ -22,7 +24,15 @@ LAYERS = {  # by kind, an empty layer for a weight
 }
 MOST_NUMBERS, MOST_LETTERS = 4096, 300
 COPIED = "copied"
-IMPORTS = "import torch\nfrom torch import nn\nfrom torch.nn import functional as F\nimport numpy as np"
+THREADS = 2  # of torch, when a function that is to time something begins
+IMPORTS = """\
+import math
+import statistics
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.nn.utils import prune"""
 
 
 def decode(argument):
@@ -36,12 +46,39 @@ def decode(argument):
         return torch.tensor(content, dtype=DTYPES[kind], requires_grad=bool(options))
     if kind == "dict":
         return {name: decode(item) for name, item in content.items()}
+    if kind == "Machine":
+        return Machine(**content)
     if kind not in LAYERS:
-        raise ValueError(f"{kind!r} is no kind of argument: choose one of {', '.join([*DTYPES, 'dict', *LAYERS])}")
+        known = ", ".join([*DTYPES, "dict", *LAYERS, "Machine"])
+        raise ValueError(f"{kind!r} is no kind of argument: choose one of {known}")
     state = {name: torch.tensor(values) for name, values in content.items()}
+    stays = state.pop("weight_mask", None)
     layer = LAYERS[kind](state["weight"])
     layer.load_state_dict(state, strict=False)
+    if stays is not None:
+        prune.custom_from_mask(layer, "weight", stays)
     return layer.eval()
+
+
+class Machine:
+    """A network on a machine whose time is written down beforehand, so that a measurement of it is the same every
+    time: ``run()`` runs it once, ``clock()`` tells the seconds.
+
+    ``milliseconds``: what the runs take, one after the other, the last ones again and again; three times as long
+    unless torch computes with ``threads`` threads.
+    """
+
+    def __init__(self, milliseconds: list[float], threads: int):
+        self._script, self._threads = list(milliseconds), threads
+        self._runs, self._seconds = 0, 0.0
+
+    def clock(self) -> float:
+        return self._seconds
+
+    def run(self) -> None:
+        taken = self._script[min(self._runs, len(self._script) - 1)]
+        self._runs += 1
+        self._seconds += taken / 1000 * (1 if torch.get_num_threads() == self._threads else 3)
 
 
 def observe_all(functions: dict, parts: dict) -> dict[str, list[dict]]:
@@ -59,20 +96,28 @@ def observe(function, arguments: list, watched: list[str]) -> dict:
     For a function that returns something, ``values`` (its numbers, flat) and ``form`` (its type and
     shape, in words). For one that fills its first argument, a layer: the ``watched`` tensors'
     numbers and ``form``, ``"copied"`` if that is what happened to them. A function that raises:
-    ``raised`` and ``message``.
+    ``raised`` and ``message``. How many threads torch has afterwards is part of the form where a ``Machine`` is
+    among the arguments.
     """
     objects = [decode(argument) for argument in arguments]
+    found = torch.get_num_threads()
     try:
         return _filled(function, objects, watched) if watched else _returned(function, objects)
     except (Exception, SystemExit) as error:
         return _raised(error)
+    finally:
+        torch.set_num_threads(found)
 
 
 def _returned(function, objects: list) -> dict:
-    before = _numbers(objects)
+    before, timed = _numbers(objects), any(isinstance(item, Machine) for item in objects)
+    if timed:
+        torch.set_num_threads(THREADS)
     result = function(*objects)
     _on_the_cpu(*_flat([result]))
     form = _form(result) + ("" if _numbers(objects) == before else ", its input changed")
+    if timed and torch.get_num_threads() != THREADS:
+        form += f", and torch is left with {torch.get_num_threads()} threads instead of {THREADS}"
     leaves = [item for item in _flat(objects) if isinstance(item, torch.Tensor) and item.requires_grad]
     if leaves and isinstance(result, torch.Tensor) and result.requires_grad:
         reached = torch.autograd.grad(result.sum(), leaves, allow_unused=True)
@@ -129,7 +174,7 @@ def _raised(error: BaseException) -> dict:
 def _numbers(value) -> list:
     """All numbers in ``value``, in order; those that JSON has no sign for as words."""
     if isinstance(value, nn.Module):
-        return [number for tensor in value.state_dict().values() for number in _numbers(tensor)]
+        return [number for _, tensor in sorted(value.state_dict().items()) for number in _numbers(tensor)]
     if isinstance(value, torch.Tensor):
         value = value.detach().cpu().flatten()[: MOST_NUMBERS + 1].tolist()
     elif isinstance(value, dict):
@@ -156,8 +201,13 @@ def _form(value) -> str:
         return "a number"
     if isinstance(value, dict):
         return f"a dict with {', '.join(f'{n}: {_form(value[n])}' for n in sorted(value, key=str))}"[:MOST_LETTERS]
+    if isinstance(value, nn.Module):
+        state = sorted(value.state_dict().items())
+        return f"a {type(value).__name__} with {', '.join(f'{n}: {_form(t)}' for n, t in state)}"[:MOST_LETTERS]
     if type(value).__name__ == "ndarray":
         return f"a NumPy array of shape {value.shape}"
+    if isinstance(value, tuple) and all(isinstance(item, (int, float)) for item in value):  # as good as a list
+        return "a list"
     return "nothing" if value is None else f"a {type(value).__name__}"[:60]
 
 

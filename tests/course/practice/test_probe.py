@@ -56,3 +56,42 @@ def test_an_unknown_layer_is_refused_and_not_taken_for_a_linear_one(kind):
         ValueError, match=f"'{kind}' is no kind of argument: choose one of float32, .*dict, BatchNorm2d, Linear"
     ):
         probe.decode({kind: {"weight": [[1.0]]}})
+
+
+def test_a_layer_with_a_mask_on_is_one_that_torch_has_pruned():
+    layer = probe.decode({"Linear": {"weight": [[1.0, 2.0]], "bias": [0.5], "weight_mask": [[0.0, 1.0]]}})
+    assert layer.weight.tolist() == [[0.0, 2.0]] and layer.weight_orig.tolist() == [[1.0, 2.0]]
+    assert sorted(layer.state_dict()) == ["bias", "weight_mask", "weight_orig"]
+
+
+def test_a_machine_takes_the_time_that_is_written_down_and_more_on_other_threads():
+    machine = probe.decode({"Machine": {"milliseconds": [5.0, 2.0], "threads": torch.get_num_threads()}})
+    begun = machine.clock()
+    for milliseconds in (5, 7, 9):
+        machine.run()
+        assert round(1000 * (machine.clock() - begun), 9) == milliseconds
+    elsewhere = probe.decode({"Machine": {"milliseconds": [2.0], "threads": torch.get_num_threads() + 1}})
+    elsewhere.run()
+    assert round(1000 * elsewhere.clock(), 9) == 6
+
+
+def test_threads_that_are_not_given_back_are_told_and_put_back():
+    machine, before = {"Machine": {"milliseconds": [1.0], "threads": 3}}, torch.get_num_threads()
+
+    def keeps(machine):
+        torch.set_num_threads(3)
+        return [1.0]
+
+    assert probe.observe(keeps, [machine], [])["form"] == "a list, and torch is left with 3 threads instead of 2"
+    assert torch.get_num_threads() == before
+    assert probe.observe(lambda machine: (1.0,), [machine], [])["form"] == "a list"
+
+
+def test_a_layer_that_comes_back_is_described_whatever_the_order_of_its_state():
+    def reordered(layer):
+        del layer._parameters["weight"]
+        layer.weight = torch.nn.Parameter(torch.ones(1, 2))
+        return layer
+
+    linear = {"Linear": {"weight": [[1.0, 1.0]], "bias": [0.5]}}
+    assert probe.observe(reordered, [linear], []) == probe.observe(lambda layer: layer, [linear], [])
