@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from labkit import criteria, files, records
+from labkit import criteria, files, granularity, records
 from labkit.methods.slimming import tables
 from labkit.settings import REFERENCE, REPOSITORY
 from labkit.tools import figures
@@ -51,6 +51,7 @@ def blocks() -> dict[str, str]:
     stories = {f"story: {name}": tables.story_table(members) for name, members in families.items()}
     stories |= {f"criteria: {family}": criteria.table(study) for family, study in compared.items()}
     return stories | {
+        "term-project": granularity.term_project_table(),
         "comparison": tables.comparison_table(ours + published),
         "promises": tables.promises_table(families),
     }

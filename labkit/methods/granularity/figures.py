@@ -1,6 +1,5 @@
 """Notebook 06's figures and tables, drawn from records."""
 
-import re
 from collections import defaultdict
 from pathlib import Path
 
@@ -13,11 +12,11 @@ from labkit.methods.granularity.experiments import LEVELS
 from labkit.methods.granularity.masks import METHODS
 from labkit.methods.granularity.networks import counted
 from labkit.methods.granularity.published import TERM_PROJECT
-from labkit.methods.granularity.work import SPARSITY, TIMING, TRAINED
+from labkit.methods.granularity.work import RATIOS, SPARSITY, TIMING, TRAINED
 from labkit.records import Record, experiment_name, folders_with_runs, load_all, over_seeds
 from labkit.settings import LabError
 from labkit.view.plots import COLOURS, accuracy_curves, panels, style
-from labkit.view.tables import markdown
+from labkit.view.tables import band, markdown
 
 GUESS = {"color": "black", "marker": "x", "ms": 10, "mew": 2.5, "ls": ""}
 
@@ -93,19 +92,42 @@ def weight_distributions(sweeps: list[Record]) -> Figure:
     return figure
 
 
-def beside_term_project(folder: Path = settings.REFERENCE) -> Figure:
-    """Accuracy over the ratio in the shipped photograph runs (lines; bands over their seeds) and as the term project
-    reports it (hollow). Raises ``LabError`` where no such runs are."""
+def _on_photographs(folder: Path) -> dict[float, list[Record]]:
+    """The shipped sweeps on photographs by learning rate, one a seed. Raises ``LabError`` where no such runs are."""
     found = defaultdict(list)
     for lab in folders_with_runs(folder):
-        if not re.match(r"quick-shapes", experiment_name(lab)):
+        if not experiment_name(lab).startswith("quick-shapes"):
             for sweep in load_all(lab, SPARSITY):
                 found[sweep.results["learning_rate"]].append(sweep)
     if not found:
         raise LabError(f"No runs on photographs are in {folder}: get the course's folder again.")
+    return dict(sorted(found.items()))
+
+
+def term_project_table(folder: Path = settings.REFERENCE) -> str:
+    """Accuracy by ratio: ours on photographs (mean and range over seeds), a column a learning rate, and the term
+    project's where its report gives it. Raises ``LabError`` where no such runs are."""
+    found = _on_photographs(folder)
+    header = ["prune ratio", *(f"ours, rate {rate:g}" for rate in found)]
+    header += [f"term project, rate {rate:g}" for rate in TERM_PROJECT]
+    rows = [
+        [
+            f"{ratio:.0%}",
+            *(band([run.results["validation"]["global"][i] for run in seeds]) for seeds in found.values()),
+            *(band(points.get(ratio)) for points in TERM_PROJECT.values()),
+        ]
+        for i, ratio in enumerate(RATIOS)
+    ]
+    return markdown(header, rows)
+
+
+def beside_term_project(folder: Path = settings.REFERENCE) -> Figure:
+    """Accuracy over the ratio in the shipped photograph runs (lines; bands over their seeds) and as the term project
+    reports it (hollow). Raises ``LabError`` where no such runs are."""
+    found = _on_photographs(folder)
     figure, (axis,) = panels(1, "", height=3.4)
     told = []
-    for i, (rate, seeds) in enumerate(sorted(found.items())):
+    for i, (rate, seeds) in enumerate(found.items()):
         ratios = seeds[0].config["ratios"]["global"]
         every = np.array([sweep.results["validation"]["global"] for sweep in seeds])
         axis.fill_between(ratios, every.min(0), every.max(0), color=COLOURS[i], alpha=0.2, lw=0)

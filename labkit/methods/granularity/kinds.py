@@ -17,7 +17,7 @@ SWEPT = {
     "magnitudes": schemas.array(schemas.number(0, 1e6), 200),
 }
 TIMES = schemas.array(schemas.record({"ratio": SHARE, "parameters": COUNT, "latency_ms": LATENCY}), 100)
-TIMED = dict.fromkeys(("masked", "thin", "sparse"), TIMES)
+WAYS = ("masked", "thin", "sparse")
 
 KINDS = {
     TRAINED: schemas.of_training(TRAINED),
@@ -25,6 +25,8 @@ KINDS = {
         SPARSITY, schemas.CONFIG_OF_STUDY | {"ratios": schemas.record(dict.fromkeys(METHODS, RATIOS))}, SWEPT
     ),
     TIMING: schemas.of_kind(
-        TIMING, schemas.CONFIG | {"timed": RATIOS, "timed_sparse": RATIOS, "batch": COUNT, "runs": COUNT}, TIMED
+        TIMING,
+        schemas.CONFIG | {"timed": schemas.record(dict.fromkeys(WAYS, RATIOS)), "batch": COUNT, "runs": COUNT},
+        dict.fromkeys(WAYS, TIMES),
     ),
 }

@@ -20,7 +20,7 @@ RATIOS = tuple(k / 20 for k in range(17))  # 0 to 0.8 by 0.05
 CONTROLS = RATIOS[::2]
 METHODS_RATIOS = {"global": RATIOS, "layer-wise": CONTROLS, "random": CONTROLS}
 
-TIMED, TIMED_SPARSE = (0.0, 0.2, 0.4, 0.6, 0.8), (0.4, 0.8)
+TIMED = {"masked": RATIOS, "thin": RATIOS[::4], "sparse": (0.4, 0.8)}
 RUNS, BATCH, THREADS = 100, 1, 1
 
 
