@@ -2,7 +2,7 @@
 
 from labkit.pruning.observed import activity
 from labkit.pruning.regression import lasso, thinet
-from labkit.pruning.scores import filter_norms, random_scores, scaling_factors, taylor
+from labkit.pruning.scores import chance, filter_norms, scaling_factors, taylor
 
 CRITERIA = {
     "filter-l1": lambda model, images, seed: filter_norms(model, 1),
@@ -13,6 +13,6 @@ CRITERIA = {
     "thinet": thinet,
     "lasso": lasso,
     "taylor": taylor,
-    "random": lambda model, images, seed: random_scores(scaling_factors(model), seed),
+    "random": lambda model, images, seed: chance(model, seed),
 }
 """What makes the scores: functions of (network, training images, seed), by the name that a sweep uses."""

@@ -86,7 +86,8 @@ class _Watch(fx.Interpreter):
 
     def _add(self, name: str, x: Tensor) -> None:
         rows = _patches(self.module.get_submodule(name), x, self.patches, self.generator).float()
-        self.totals[name] = self.totals.get(name, 0) + rows.T @ rows
+        with torch.autocast(x.device.type, enabled=False):  # half precision would drown what LASSO and ThiNet compare
+            self.totals[name] = self.totals.get(name, 0) + rows.T @ rows
         self.samples[name] = self.samples.get(name, 0) + len(rows)
 
 
@@ -132,7 +133,7 @@ def _patches(layer: nn.Module, x: Tensor, count: int, generator: torch.Generator
     return found.permute(0, 1, 4, 2, 3).reshape(len(x) * count, -1)
 
 
-def activity(model: nn.Module, images: Images, join: str = "mean") -> dict[str, Tensor]:
+def activity(model: nn.Module, images: Images) -> dict[str, Tensor]:
     """1 - APoZ: how often a channel's ReLU is not zero, 0..1. APoZ, the average percentage of zeros (Hu et al.,
     2016, equation 1), prunes the channels that are zero most often.
 
@@ -145,4 +146,4 @@ def activity(model: nn.Module, images: Images, join: str = "mean") -> dict[str, 
             raise LabError(f"The channels of {group.name} pass no ReLU, so they have no average percentage of zeros.")
         return [1 - zeros[group.name]]
 
-    return by_group(model, rows, join)
+    return by_group(model, rows, "mean")

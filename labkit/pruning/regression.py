@@ -1,9 +1,9 @@
 """Channels chosen by what the next layer would miss: ThiNet's greedy search, LASSO selection, and the least-squares
 reconstruction of the next layer's weights.
 
-All three need the same numbers: the Gram matrix of the channels' contributions to what the reading layer puts out.
-It follows from the second moments of the layer's inputs and from its weights, so one pass over the images is enough
-and no matrix of all samples is ever made.
+All three follow from the second moments of what the reading layer is given, and from its weights: with both, the Gram
+matrix of the channels' contributions is known. So one pass over the images is enough, and no matrix of all samples is
+ever made.
 """
 
 import copy
@@ -50,7 +50,9 @@ def greedy_order(gram: Tensor) -> list[int]:
 def lasso_strengths(gram: Tensor) -> Tensor:
     """The strength of the L1 penalty, as a share of the strongest that keeps a channel at all, at which each channel
     is still kept, float64 (inputs,) in 0..1: min over β of |Σ (1 - βᵢ) zᵢ|² + λ |β|₁ (He et al., 2017, equation 2),
-    by scikit-learn's path of all λ (least angle regression).
+    by scikit-learn's path of all λ (least angle regression). The paper scales every slice of the weight to norm 1
+    first; here a channel counts with what it contributes. A channel that leaves the path and comes back counts from
+    where it first came.
 
     Raises ``LabError`` where no channel contributes anything: every λ keeps nothing.
     """
@@ -61,7 +63,7 @@ def lasso_strengths(gram: Tensor) -> Tensor:
     target = design.sum(1)
     if not np.abs(design.T @ target).max() > 0:
         raise LabError("The LASSO keeps nothing: no channel contributes to the layer's output on these images.")
-    strengths, active, path = lars_path(design, target, method="lasso")
+    strengths, _, path = lars_path(design, target, method="lasso", max_iter=10 * len(design))
     kept = np.abs(path) > 0
     first = np.where(kept.any(1), kept.argmax(1), len(strengths) - 1)
     return torch.from_numpy(strengths[np.maximum(first - 1, 0)] / strengths[0] * kept.any(1))

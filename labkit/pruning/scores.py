@@ -70,7 +70,7 @@ def _norm_rows(model: nn.Module, group: ChannelGroup, score: Callable[[nn.Module
 
 def filter_norms(model: nn.Module, p: float = 1, per_weight: bool = False, join: str = "mean") -> dict[str, Tensor]:
     """The Lp norm of every filter (the L1 norm: Li et al., 2017, section 3.1); ``per_weight`` divides it by the
-    filter's number of weights, so that layers of different sizes can be ranked together.
+    filter's number of weights, as in rankings of all layers together; inside a layer it changes nothing.
 
     Raises ``LabError`` for p ≤ 0, a filter without weights, an unknown rule or a score that is not finite.
     """
@@ -90,8 +90,11 @@ def taylor(model: nn.Module, images: Images, seed: int = 0, batch: int = 50, joi
     """How much the loss would change without a channel, to first order: (γ ∂L/∂γ + β ∂L/∂β)², the mean over batches
     of labelled ``images`` (Molchanov et al., 2019, equation 8, with the batch normalization as the gate).
 
-    Raises ``LabError`` for a group without batch normalization, an unknown rule or a score that is not finite.
+    Raises ``LabError`` for no images, a group without batch normalization, an unknown rule or a score that is not
+    finite.
     """
+    if not len(images):
+        raise LabError("There are no images to take gradients on: give some training images.")
     device = images.labels.device
     model = copy.deepcopy(model).to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
@@ -105,6 +108,11 @@ def taylor(model: nn.Module, images: Images, seed: int = 0, batch: int = 50, joi
                 squares[norm] += (norm.weight * of_weight + norm.bias * of_bias).detach().square()
     count = -(-len(images) // batch)
     return by_group(model, lambda group: _norm_rows(model, group, lambda norm: squares[norm] / count), join)
+
+
+def chance(model: nn.Module, seed: int) -> dict[str, Tensor]:
+    """``random_scores`` for a network, whatever its layers and weights."""
+    return random_scores({name: torch.empty(group.width) for name, group in channel_groups(model).items()}, seed)
 
 
 def random_scores(scores: Scores, seed: int) -> dict[str, Tensor]:

@@ -27,7 +27,7 @@ RIGHT = {
         "return best",
         "cost = (contributions[:, removed].sum(1, keepdim=True) + contributions).pow(2).mean(0)\n"
         "cost[removed] = float('inf')\n"
-        "return cost.argmin().item()",
+        "return cost.argmin()",
         "gram = contributions.T @ contributions\n"
         "cost = gram.diag() + 2 * gram[:, removed].sum(1)\n"
         "return next(c for c in cost.argsort().tolist() if c not in removed)",

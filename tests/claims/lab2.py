@@ -11,7 +11,13 @@ WEIGHTS, IMAGES = ("filter-l1", "filter-l2", "scaling-factor"), ("apoz", "thinet
 NEXT_LAYER = ("thinet", "lasso")
 SENSIBLE = (*WEIGHTS, *NEXT_LAYER, "taylor")  # all but APoZ and chance
 
-EXACT = {"07-48": ("30 %", "70 %"), "07-41": ("30 % and 70 %",), "07-45": (), "07-53": ("70 %",), "07-46": ("70 %",)}
+EXACT = {  # prune ratios
+    "07-41": ("30 %", "70 %"),
+    "07-45": ("70 %",),
+    "07-48": ("30 %", "70 %"),
+    "07-53": ("30 %", "70 %"),
+    "07-56": ("30 %", "70 %"),
+}
 
 
 def study(experiment) -> Record:

@@ -116,5 +116,3 @@ def test_drawings_say_in_words_what_they_show(refused):
     assert criteria.errors_by_layer({"lasso": {"a": 0.1, "b": 0.0}}, "title").axes[0].patches
     with refused("no errors"):
         criteria.errors_by_layer({}, "title")
-    step = criteria.kept_over_penalty(torch.tensor([1.0, 0.5, 0.25]))
-    assert "of 3" in step.axes[0].get_ylabel()

@@ -82,6 +82,14 @@ def named(name: str) -> Blank:
     raise LabError(f"There is no blank {name!r}.")
 
 
+def shaped(values: list, shape: tuple[int, ...]) -> list:
+    """``values`` as nested lists of this shape."""
+    if len(shape) == 1:
+        return values
+    step = len(values) // shape[0]
+    return [shaped(values[row * step : (row + 1) * step], shape[1:]) for row in range(shape[0])]
+
+
 def quarters(rng: random.Random, count: int, low: int = -12, high: int = 12) -> list[float]:
     """Distinct non-zero multiples of a quarter: short to print, exact in float32."""
     return [k / 4 for k in rng.sample([k for k in range(low, high + 1) if k], count)]

@@ -1,21 +1,12 @@
 """The blanks of lab 2, the front: notebook 07, criteria."""
 
-from labkit.course.blanks import Blank, Credit, Mistake, quarters
+import math
 
-
-def _shaped(values: list, shape: tuple[int, ...]):
-    """``values`` as nested lists of this shape."""
-    if len(shape) == 1:
-        return values
-    size = len(values) // shape[0]
-    return [_shaped(values[start : start + size], shape[1:]) for start in range(0, len(values), size)]
+from labkit.course.blanks import Blank, Credit, Mistake, quarters, shaped
 
 
 def _tensor(rng, *shape: int, low: int = -40, high: int = 40):
-    count = 1
-    for size in shape:
-        count *= size
-    return {"float32": _shaped(quarters(rng, count, low, high), shape)}
+    return {"float32": shaped(quarters(rng, math.prod(shape), low, high), shape)}
 
 
 def _norm_cases(rng):
@@ -37,12 +28,12 @@ def _map_cases(rng):
     def maps(images, channels, height, width):
         count = images * channels * height * width
         values = [rng.choice([0.0, 0.0, 0.25, 0.5, 1.0, 2.0]) for _ in range(count)]
-        return [{"float32": _shaped(values, (images, channels, height, width))}]
+        return [{"float32": shaped(values, (images, channels, height, width))}]
 
     yield "average_percentage_of_zeros", "some", maps(2, 3, 2, 2)
     yield "average_percentage_of_zeros", "some", maps(3, 2, 2, 3)
     yield "average_percentage_of_zeros", "some", maps(1, 4, 3, 2)
-    silent = {"float32": _shaped([0.0] * 4 + [1.0, 0.5, 2.0, 0.25], (1, 2, 2, 2))}
+    silent = {"float32": shaped([0.0] * 4 + [1.0, 0.5, 2.0, 0.25], (1, 2, 2, 2))}
     yield "average_percentage_of_zeros", "never or always", [silent]
 
 
@@ -117,7 +108,7 @@ BLANKS = (
         mistakes=(
             Mistake(
                 "return weight.abs().flatten(1).sum(1)",
-                "Not divided by the number of weights: filters of wide layers would always win.",
+                "Not divided by the number of weights: filters that read many channels would rank higher, whatever they do.",
             ),
             Mistake(
                 "return weight.flatten(1).mean(1).abs()",
@@ -248,10 +239,10 @@ BLANKS = (
                 "That is the whole list of removed channels: return the next one only.",
             ),
             Mistake(
-                "cost = (contributions[:, removed].sum(1)[:, None] + contributions).square().sum(0)\n"
-                "cost[removed] = float('inf')\n"
-                "return cost.argmin()",
-                "The channel is right, but it is a tensor: return a whole number, int(...).",
+                "gone = contributions[:, removed].sum(1)\n"
+                "left = [c for c in range(contributions.shape[1]) if c not in removed]\n"
+                "return min(left, key=lambda c: (gone + contributions[:, c]).abs().sum())",
+                "Absolute values instead of squares: least squares weigh one large error more than many small ones.",
             ),
         ),
     ),

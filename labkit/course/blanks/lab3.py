@@ -1,6 +1,8 @@
 """The blanks of lab 3, What speeds up."""
 
-from labkit.course.blanks import Blank, Credit, Mistake, quarters
+import math
+
+from labkit.course.blanks import Blank, Credit, Mistake, quarters, shaped
 
 # One mask for all, of which one line at a time goes wrong.
 GLOBAL = """everything = torch.cat([w.abs().flatten() for w in weights.values()])
@@ -30,14 +32,6 @@ torch.set_num_threads(before)
 return statistics.quantiles(times, n=4)"""
 
 
-def _shaped(values: list, shape: tuple[int, ...]) -> list:
-    """A flat list as nested lists of ``shape``."""
-    if len(shape) == 1:
-        return list(values)
-    step = len(values) // shape[0]
-    return [_shaped(values[i * step : (i + 1) * step], shape[1:]) for i in range(shape[0])]
-
-
 def _magnitudes(rng, count: int) -> list[float]:
     """Multiples of a quarter whose magnitudes are distinct and not 0, of both signs."""
     return [k / 4 * rng.choice((-1, 1)) for k in rng.sample(range(1, 60), count)]
@@ -58,35 +52,29 @@ def _bytes_cases(rng):
 
 def _global_cases(rng):
     def weights(*shapes):
-        drawn = _magnitudes(rng, sum(_count(shape) for shape in shapes))
+        drawn = _magnitudes(rng, sum(math.prod(shape) for shape in shapes))
         found = {}
         for number, shape in enumerate(shapes, 1):
-            part, drawn = drawn[: _count(shape)], drawn[_count(shape) :]
-            found[f"layer{number}"] = {"float32": _shaped(part, shape)}
+            part, drawn = drawn[: math.prod(shape)], drawn[math.prod(shape) :]
+            found[f"layer{number}"] = {"float32": shaped(part, shape)}
         return {"dict": found}
 
     # No ratio asks for half a weight.
     yield "global_masks", "some", [weights((3,), (4,)), 0.4]
     yield "global_masks", "some", [weights((2, 3), (4,)), 0.68]
     yield "global_masks", "some", [weights((2, 2), (2, 3), (3,)), 0.6]
+    yield "global_masks", "some", [weights((3,), (2, 2)), 0.33]
     yield "global_masks", "none", [weights((3,), (2, 2)), 0.0]
-
-
-def _count(shape: tuple[int, ...]) -> int:
-    count = 1
-    for length in shape:
-        count *= length
-    return count
 
 
 def _permanent_cases(rng):
     def linear(rows, columns, **more):
-        weight = _shaped(_magnitudes(rng, rows * columns), (rows, columns))
+        weight = shaped(_magnitudes(rng, rows * columns), (rows, columns))
         return {"Linear": {"weight": weight, "bias": quarters(rng, rows)} | more}
 
     def stays(rows, columns, count):
         chosen = rng.sample(range(rows * columns), count)
-        return _shaped([index in chosen for index in range(rows * columns)], (rows, columns))
+        return shaped([index in chosen for index in range(rows * columns)], (rows, columns))
 
     for rows, columns, count in ((2, 2, 1), (2, 3, 4), (3, 4, 5)):
         yield "make_permanent", "any", [linear(rows, columns), {"bool": stays(rows, columns, count)}]
@@ -116,7 +104,7 @@ def _latency_cases(rng):
 
 def _pattern_cases(rng):
     for rows, columns in ((1, 4), (2, 8), (3, 12), (4, 4)):
-        yield "two_four_mask", "any", [{"float32": _shaped(_magnitudes(rng, rows * columns), (rows, columns))}]
+        yield "two_four_mask", "any", [{"float32": shaped(_magnitudes(rng, rows * columns), (rows, columns))}]
 
 
 BLANKS = (
@@ -207,6 +195,10 @@ BLANKS = (
                 "|w| is missing where the mask is made: large negative weights go.",
             ),
             Mistake(
+                "import math\n" + GLOBAL.replace("round(", "math.ceil("),
+                "math.ceil rounds up: one weight too many goes wherever p · n is not whole and its fraction is below a half.",
+            ),
+            Mistake(
                 GLOBAL.replace("round(", "int("),
                 "int() cuts off: where ratio * n is 6.8, seven weights are nearer than six. Asked is round().",
             ),
@@ -267,7 +259,7 @@ BLANKS = (
         mistakes=(
             Mistake(
                 PERMANENT.replace('prune.remove(layer, "weight")\n', ""),
-                "The mask is on, but prune.remove is forgotten: the layer keeps weight_orig and weight_mask, twice the "
+                "The mask is on, but prune.remove is forgotten: the layer keeps weight_orig and weight_mask, in a file twice the "
                 "memory, and the file has no zero in it.",
                 "make_permanent",
             ),

@@ -17,7 +17,13 @@ from dataclasses import dataclass
 
 RELATIVE, ABSOLUTE = 1e-4, 1e-6
 EMPTY = "NotImplementedError"
-NUMBERS = ("float32 tensor of shape ()", "float64 tensor of shape ()", "a float32")  # as good as a number
+NUMBERS = (
+    "float32 tensor of shape ()",
+    "float64 tensor of shape ()",
+    "int64 tensor of shape ()",
+    "a float32",
+    "a int64",
+)  # as good as a number
 EXCEPTIONS = {
     name for name, value in vars(builtins).items() if isinstance(value, type) and issubclass(value, Exception)
 }

@@ -3,7 +3,6 @@
 from labkit.methods.criteria.drawings import (
     errors_by_layer,
     filter_on_maps,
-    kept_over_penalty,
     rows_by_norm,
     where_criteria_look,
 )
@@ -26,5 +25,5 @@ from labkit.methods.criteria.work import COSTS
 
 __all__ = ["COSTS", "IMAGES", "KINDS", "RATIOS", "STUDIED", "STUDY", "TRAINED", "TUNED", "figures", "results"]
 __all__ += ["agreement", "before_and_after", "comparison", "costs", "table"]
-__all__ += ["errors_by_layer", "filter_on_maps", "kept_over_penalty", "rows_by_norm", "where_criteria_look"]
+__all__ += ["errors_by_layer", "filter_on_maps", "rows_by_norm", "where_criteria_look"]
 __all__ += ["network", "rank_correlations", "recipe", "scored", "study"]

@@ -64,7 +64,7 @@ def _numbers(axis, matrix: Tensor, title: str, limit: float | None = None) -> No
 def filter_on_maps(kernels: dict[str, Tensor], maps: dict[str, Tensor]) -> Figure:
     """What 3x3 filters, float (3, 3) by name, make of maps, float (H, W) by name: a filter and its outputs (no
     padding) side by side, one filter after the other, with the mean absolute output."""
-    figure, axes = panels(len(kernels) * (1 + len(maps)), "", height=2.3, width=2.1 * len(kernels) * (1 + len(maps)))
+    figure, axes = panels(len(kernels) * (1 + len(maps)), "", height=2.3, width=1.75 * len(kernels) * (1 + len(maps)))
     outputs = {
         (kernel, image): F.conv2d(maps[image][None, None], kernels[kernel][None, None])[0, 0]
         for kernel in kernels
@@ -100,17 +100,4 @@ def errors_by_layer(errors: dict[str, dict[str, float]], title: str) -> Figure:
     axis.set_xticks(range(len(groups)), range(1, len(groups) + 1))
     axis.grid(False, axis="x")
     axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-    return figure
-
-
-def kept_over_penalty(strengths: Tensor) -> Figure:
-    """How many channels the LASSO keeps at each strength of its penalty: ``pruning.lasso_strengths`` of one layer,
-    (channels,) in 0..1."""
-    order = strengths.sort(descending=True).values.clamp(min=1e-6)
-    figure, (axis,) = panels(
-        1, "Channels that the LASSO keeps over the strength of its penalty: a falling step.", 2.8, 6
-    )
-    axis.step(order.tolist(), range(1, len(order) + 1), color=COLOURS[0], lw=2, where="post")
-    axis.set(xscale="log", xlabel="strength of the penalty\n(share of the strongest that keeps one; log scale)")
-    axis.set_ylabel(f"channels kept, of {len(order)}")
     return figure

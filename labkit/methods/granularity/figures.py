@@ -1,5 +1,6 @@
 """Notebook 06's figures and tables, drawn from records."""
 
+import re
 from collections import defaultdict
 from pathlib import Path
 
@@ -96,7 +97,7 @@ def _on_photographs(folder: Path) -> dict[float, list[Record]]:
     """The shipped sweeps on photographs by learning rate, one a seed. Raises ``LabError`` where no such runs are."""
     found = defaultdict(list)
     for lab in folders_with_runs(folder):
-        if not experiment_name(lab).startswith("quick-shapes"):
+        if re.match("quick-(?!shapes)", experiment_name(lab)):
             for sweep in load_all(lab, SPARSITY):
                 found[sweep.results["learning_rate"]].append(sweep)
     if not found:

@@ -9,8 +9,8 @@ TERM_PROJECT = {
 # Milliseconds for one inference at every ratio: the mean of 100, and their standard deviation.
 TERM_PROJECT_MILLISECONDS = {"mean": 46.0, "deviation": 6.3}
 
-# The lecture's table, after Han et al., *Learning both Weights and Connections for Efficient Neural Networks*, NeurIPS
-# 2015: million parameters before and after, and how many times fewer parameters and MACs it prints.
+# The lecture's table (AlexNet and VGG-16 as in Han et al., *Learning both Weights and Connections for Efficient Neural
+# Networks*, NeurIPS 2015): million parameters before and after, and how many times fewer parameters and MACs it prints.
 LECTURE = {
     "AlexNet": {"before": 61, "after": 6.7, "parameters": 9, "macs": 3},
     "VGG-16": {"before": 138, "after": 10.3, "parameters": 12, "macs": 5},
