@@ -1,5 +1,7 @@
 """Lab 2, the front."""
 
+import math
+
 from claims import claim, reach, spread
 from labkit import criteria, records
 from labkit.records import Record
@@ -58,9 +60,9 @@ def who_agrees_with_whom():
         assert max(apoz) < min(value for pair, value in others.items() if "apoz" not in pair)
         loner.append(max(apoz))
     return [
-        f"In every reference run two pairs stand out, with {min(lowest):.2f} at least",
-        f"with no other criterion is it above {max(loner):.2f}",
-        f"within {max(chance):.1f} of 0",
+        f"In every reference run two pairs stand out, with {math.floor(100 * min(lowest)) / 100:.2f} at least",
+        f"with no other criterion is it above {math.ceil(100 * max(loner)) / 100:.2f}",
+        f"within {math.ceil(100 * max(chance)) / 100:.2f} of 0",
     ]
 
 
