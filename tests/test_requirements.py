@@ -8,7 +8,7 @@ from labkit.course import release
 from labkit.settings import REPOSITORY
 
 ASKED = {"torch", "torchvision", "matplotlib", "seaborn", "ipywidgets", "jupyterlab", "nbval"}
-IMPORT_NAMES = {"pillow": "PIL", "torch-pruning": "torch_pruning"}
+IMPORT_NAMES = {"pillow": "PIL", "scikit-learn": "sklearn", "torch-pruning": "torch_pruning"}
 
 
 def requirements() -> dict[str, str]:

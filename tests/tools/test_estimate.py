@@ -39,7 +39,7 @@ def test_trainings_are_counted_in_epochs_times_images():
 
 def test_thin_networks_are_as_large_as_those_of_the_reference_runs():
     """A uniform network with LEFT of the channels has roughly the MACs of the pruned ones: 0.6 to 1.6 times."""
-    for experiment in records.folders_with_runs(settings.REFERENCE):
+    for experiment in settings.REFERENCE.glob("*/lab1"):
         profile, data = records.experiment_name(experiment).rpartition("-seed")[0].split("-", 1)
         dense = models.named(PROFILES[profile].network, PROFILES[profile].width)
         (summary,) = records.load_all(experiment, "summary")

@@ -54,7 +54,7 @@ def comparison(study: Record, guess: Guess | None = None) -> Figure:
             guess[1], order.index(guess[0]), color="black", marker="x", ms=10, mew=2.5, ls="", label="your guess"
         )
     axes[0].set_yticks(range(len(order)), order)
-    axes[0].set_ylim(len(order) - 0.5, -0.5)
+    axes[0].set(ylabel="criterion", ylim=(len(order) - 0.5, -0.5))
     title = "bars: reference seeds; dotted: before pruning" if over_seeds(study) else "dotted: before pruning"
     handles, labels = axes[-1].get_legend_handles_labels()
     figure.legend(handles, labels, title=title, loc="outside lower center", ncols=3)
@@ -68,8 +68,10 @@ def agreement(study: Record) -> Figure:
     figure, (axis,) = panels(1, "Heat map: rank correlation between each two criteria.", height=4.2, width=6.6)
     seaborn.heatmap(
         np.mean(seeds, axis=0), ax=axis, vmin=-1, vmax=1, cmap="PuOr", annot=True, fmt=".2f", square=True,
-        xticklabels=names, yticklabels=names, annot_kws={"fontsize": 8}, cbar_kws={"label": "rank correlation"},
+        xticklabels=names, yticklabels=names, annot_kws={"fontsize": 8}, 
     )  # fmt: skip
+    figure.axes[-1].set_xlabel("rank\ncorrelation")
+    axis.set(xlabel="criterion", ylabel="criterion")
     axis.tick_params(axis="x", rotation=40)
     for label in axis.get_xticklabels():
         label.set_ha("right")
@@ -89,7 +91,12 @@ def costs(study: Record) -> Figure:
     bars = axis.barh(order, [max(shares[name], 1e-4) for name in order], color=COLOURS[0])
     axis.bar_label(bars, [f"{study.results['seconds'][name]:.2g} s" for name in order], padding=3, fontsize=9)
     axis.axvline(1, color="black", ls="--", lw=1)
-    axis.set(xscale="log", xlim=(1e-4, 10), xlabel="time of its scores, in epochs of training (log scale)")
+    axis.set(
+        ylabel="criterion",
+        xscale="log",
+        xlim=(1e-4, 10),
+        xlabel="time of its scores, in epochs of training (log scale)",
+    )
     axis.grid(False, axis="y")
     return figure
 

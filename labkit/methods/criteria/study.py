@@ -30,7 +30,7 @@ STAGES = {
 }
 TRAINED, STUDY, TUNED = "criteria-trained", "criteria-study", "criteria-tuned"
 MADE_FROM = {"parent": TEXT, "parent_config": TEXT, "seed": schemas.COUNT, "data": schemas.DATA}
-GRID = {"criteria": schemas.array(TEXT, 50), "ratios": schemas.array(SHARE, 50), "recipe": schemas.RECIPE}
+GRID = {"criteria": schemas.array(TEXT, 50), "ratios": schemas.array(SHARE, 50), "fine_tune": schemas.RECIPE}
 BY_CRITERION = schemas.by_name(schemas.record(dict.fromkeys(STAGES, GRID["ratios"])), 50)
 RESULTS = {
     "parent": SHARE,
@@ -82,7 +82,7 @@ def study(run: Record, data: Dataset, recipe: Recipe, folder: Path, ratios: tupl
     each stage, the criteria's rank correlations and the seconds that their scores took. The fine-tunings lie in
     ``tuned`` beside ``folder``. Made once."""
     config = {"parent": run.name, "parent_config": records.identity(run), "seed": run.config["seed"]}
-    config |= {"data": data.describe(), "criteria": list(STUDIED), "ratios": list(ratios), "recipe": asdict(recipe)}
+    config |= {"data": data.describe(), "criteria": list(STUDIED), "ratios": list(ratios), "fine_tune": asdict(recipe)}
 
     def compare() -> Record:
         model, some, scores, seconds = run.model(), data.train[:IMAGES], {}, {}
