@@ -1,16 +1,20 @@
-"""A 3x3 convolution on a 2x2 map as one matrix product, lent to a network while it trains or is judged.
+"""Two convolutions that a CPU computes better in another way, lent to a network while it trains or is judged.
 
-On a 2x2 map every output sees every input. The CPU library reaches a third of the machine's rate there,
-and 20 of the 36 products per channel pair meet padding; VGG-19 ends in four such layers. The network
-itself keeps ordinary convolutions: what is fused, exported or cut never sees this.
+A 3x3 convolution on a 2x2 map as one matrix product: every output sees every input there. The CPU library
+reaches a third of the machine's rate, and 20 of the 36 products per channel pair meet padding; VGG-19 ends in
+four such layers. A 1x1 convolution with a stride, as in a ResNet's shortcut, on the pixels that it reads: with
+few input channels oneDNN's own gradient of the weight is wrong or writes past its memory (oneDNN #6035).
+
+The network itself keeps ordinary convolutions: what is fused, exported or cut never sees this.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import MethodType
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 WORTHWHILE = 32  # images: for fewer, laying out the matrix costs more than it saves
 TAPS = [(q, p, 1 + p // 2 - q // 2, 1 + p % 2 - q % 2) for q in range(4) for p in range(4)]
@@ -18,10 +22,11 @@ TAPS = [(q, p, 1 + p // 2 - q // 2, 1 + p % 2 - q % 2) for q in range(4) for p i
 
 @contextmanager
 def fast_convolutions(model: nn.Module) -> Iterator[None]:
-    """Inside, ``model``'s 3x3 convolutions take the product where it is faster; afterwards none does."""
-    lent = [module for module in model.modules() if _fits(module) and "forward" not in vars(module)]
+    """Inside, ``model``'s 3x3 convolutions take the product where it is faster, and strided 1x1 convolutions
+    sample first; afterwards none does."""
+    lent = [module for module in model.modules() if _forward_for(module) and "forward" not in vars(module)]
     for module in lent:
-        module.forward = MethodType(_forward, module)
+        module.forward = MethodType(_forward_for(module), module)
     try:
         yield
     finally:
@@ -29,11 +34,13 @@ def fast_convolutions(model: nn.Module) -> Iterator[None]:
             del module.forward
 
 
-def _fits(module: nn.Module) -> bool:
-    if type(module) is not nn.Conv2d:
-        return False
-    shape = (module.kernel_size, module.padding, module.stride, module.dilation, module.groups, module.padding_mode)
-    return shape == ((3, 3), (1, 1), (1, 1), (1, 1), 1, "zeros")
+def _forward_for(module: nn.Module) -> Callable | None:
+    if type(module) is not nn.Conv2d or (module.dilation, module.groups, module.padding_mode) != ((1, 1), 1, "zeros"):
+        return None
+    if (module.kernel_size, module.padding, module.stride) == ((3, 3), (1, 1), (1, 1)):
+        return _forward
+    sampled = (module.kernel_size, module.padding) == ((1, 1), (0, 0)) and module.stride != (1, 1)
+    return _sampled_forward if sampled else None
 
 
 def _forward(self: nn.Conv2d, x: Tensor) -> Tensor:
@@ -42,6 +49,13 @@ def _forward(self: nn.Conv2d, x: Tensor) -> Tensor:
     dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
     y = ConvolutionOf2x2.apply(x.to(dtype), self.weight.to(dtype))
     return y if self.bias is None else y + self.bias.to(dtype)[:, None, None]
+
+
+def _sampled_forward(self: nn.Conv2d, x: Tensor) -> Tensor:
+    if x.device.type != "cpu":
+        return nn.Conv2d.forward(self, x)
+    rows, columns = self.stride
+    return F.conv2d(x[:, :, ::rows, ::columns], self.weight, self.bias)
 
 
 class ConvolutionOf2x2(torch.autograd.Function):

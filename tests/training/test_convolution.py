@@ -38,6 +38,35 @@ def test_convolution_equals_pytorchs_with_its_gradients(inputs, outputs, size, i
         assert torch.allclose(a, b, atol=1e-12)
 
 
+@pytest.mark.parametrize("stride", [2, (2, 1), 3])
+@pytest.mark.parametrize("size, bias", [((8, 8), False), ((7, 5), True), ((1, 1), False)])
+@pytest.mark.parametrize("inputs", [1, 7, 16])
+def test_strided_1x1_convolution_equals_pytorchs_with_its_gradients(inputs, size, bias, stride):
+    convolution = nn.Conv2d(inputs, 5, 1, stride, bias=bias).double()  # oneDNN has no float64, so its fault is not met
+    x = torch.randn(40, inputs, *size, dtype=torch.double, requires_grad=True)
+    wanted = (x, *convolution.parameters())
+    reference = convolution(x)
+    gradient = torch.randn_like(reference)
+    expected = torch.autograd.grad(reference, wanted, gradient)
+    with fast_convolutions(convolution):
+        y = convolution(x)
+        found = torch.autograd.grad(y, wanted, gradient)
+    assert "SliceBackward0" in _history(y)
+    for a, b in zip((y, *found), (reference, *expected)):
+        assert torch.allclose(a, b, atol=1e-12)
+
+
+def test_shortcut_with_few_channels_has_the_right_gradient():
+    """oneDNN's own fails or crashes here (oneDNN #6035): the network that global pruning leaves of a ResNet."""
+    exact = nn.Conv2d(3, 5, 1, stride=2, bias=False).double()
+    convolution = copy.deepcopy(exact).float().to(memory_format=torch.channels_last)
+    x = torch.randn(50, 3, 32, 32)
+    exact(x.double()).square().sum().backward()
+    with fast_convolutions(convolution):
+        convolution(x.contiguous(memory_format=torch.channels_last)).square().sum().backward()
+    assert torch.allclose(convolution.weight.grad.double(), exact.weight.grad, rtol=1e-4)
+
+
 def _history(y):
     waiting, seen = [y.grad_fn], []
     while waiting:
