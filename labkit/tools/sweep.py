@@ -49,7 +49,7 @@ def sweep(options) -> None:
     if options.workers is not None and options.workers < 1:
         raise LabError(f"--workers is {options.workers}: give a whole number from 1.")
     store = (options.out or here.runs / "sweeps" / options.grid.stem).resolve()
-    datasets = [data.load(name, here.downloads) for name in grid.data]
+    datasets = [grid.of(data.load(name, here.downloads)) for name in grid.data]
     device = CPU if options.scheduler else here.device
     if device != CPU and options.workers:
         raise LabError("--workers is for processes on a CPU: on a graphics card trainings take turns in one process.")

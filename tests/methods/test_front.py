@@ -85,6 +85,8 @@ def test_the_file_shown_in_the_documentation_is_one(grid):
         (MINIMAL.replace("0.3", "0.99") + TRAIN, "vgg11 at width 0.05, global policy"),
         ("at_least = 1000\n" + MINIMAL + TRAIN, "but keeping at least 1000"),
         ("at_least = 0\n" + MINIMAL + TRAIN, "at_least is 0"),
+        ("images = 0\n" + MINIMAL + TRAIN, "images is 0"),
+        ("images = 2.5\n" + MINIMAL + TRAIN, "images is 2.5"),
         ("at_least = true\n" + MINIMAL + TRAIN, "at_least is True"),
         ("at_least = 1.5\n" + MINIMAL + TRAIN, "at_least is 1.5"),
         ("train = 3\n" + MINIMAL, "train is no recipe"),

@@ -9,6 +9,7 @@ criteria = ["scaling-factor", "random"]
 policies = ["global", "uniform"]
 ratios = [0.3, 0.5, 0.7]              # of all channels
 at_least = 1                          # channels that every group keeps
+images = 10000                        # training images, the first ones; without this line all
 
 [train]
 epochs = 8
@@ -24,7 +25,7 @@ learning_rate = 0.01
 import math
 import tomllib
 from collections.abc import Callable
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from functools import lru_cache
 from itertools import product
 from pathlib import Path
@@ -49,7 +50,12 @@ class Grid:
     criteria: tuple[str, ...] = ("scaling-factor",)
     policies: tuple[str, ...] = ("global",)
     at_least: int = 1
+    images: int | None = None
     fine_tune: tuple[Recipe, ...] = ()
+
+    def of(self, data: Dataset) -> Dataset:
+        """The data set with as many training images as the grid says."""
+        return replace(data, train=data.train[: self.images])
 
 
 AXES: dict[str, tuple[str, Callable[[object], bool]]] = {
@@ -90,8 +96,9 @@ def read(path: Path) -> Grid:
         if len(set(values)) < len(values):
             raise LabError(f"{path}: {name} is {values!r}: each only once.")
         content[name] = tuple(values)
-    if not _is_whole(content.get("at_least", 1)) or content.get("at_least", 1) < 1:
-        raise LabError(f"{path}: at_least is {content['at_least']!r}: give a whole number from 1.")
+    for name in {"at_least", "images"} & content.keys():
+        if not _is_whole(content[name]) or content[name] < 1:
+            raise LabError(f"{path}: {name} is {content[name]!r}: give a whole number from 1.")
     content["train"] = _recipe(content["train"], f"{path}: train")
     recipes = content.get("fine_tune", [])
     if not isinstance(recipes, list):
