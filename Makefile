@@ -17,8 +17,9 @@ TESTABLE := .venv/testable-$(FOUND)
 
 # A unit test uses one thread: a worker a core, up to four, since each worker imports torch (0.5 GB).
 UNIT := -n logical --maxprocesses 4 --dist worksteal
-# The notebooks are executed one after the other: each goes on from the runs of those before it.
-NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=900
+# The notebooks of a lab are executed one after the other: each goes on from the runs of those before it. Two labs run
+# side by side, their trainings on one thread each: the same work, and no core waits for the other.
+NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=900 -n 2 --dist loadgroup -p side_by_side
 
 .PHONY: run test lab figures release bench doctor lint clean
 
@@ -30,7 +31,7 @@ test: export LABKIT_PROFILE := quick
 test: $(TESTABLE)
 	scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && mkdir "$$scratch/runs" && \
 	$(BIN)/python -m pytest $(UNIT) --junit-xml="$$scratch/unit tests.xml" tests && \
-	LABKIT_RUNS="$$scratch/runs" $(BIN)/python -m pytest $(NBVAL) --junit-xml="$$scratch/notebooks.xml" notebooks && \
+	PYTHONPATH=tests/notebooks LABKIT_RUNS="$$scratch/runs" LABKIT_THREADS=1 $(BIN)/python -m pytest $(NBVAL) --junit-xml="$$scratch/notebooks.xml" notebooks && \
 	$(BIN)/python tests/edition.py "$$scratch/runs" && \
 	$(BIN)/python .ci/summary.py "$$scratch"
 

@@ -92,7 +92,8 @@ def test_test_has_three_parts_in_order(clone):
         plan.index(part) for part in ('-e ".[cluster,grading,test]"', " tests && ", " notebooks && ", "edition.py")
     ]
     assert places == sorted(places)
-    assert plan.count("--nbval-lax") == 1 and " -n " not in plan[plan.index("--nbval-lax") :]  # once, in order
+    assert plan.count("--nbval-lax") == 1  # the notebooks once, those of a lab in order
+    assert "--dist loadgroup -p side_by_side" in plan[plan.index("--nbval-lax") :]
 
 
 @pytest.mark.parametrize("given, lab", [((), "1"), (("LAB=2",), "2"), (("LAB=all",), "all")])
