@@ -8,7 +8,5 @@ from labkit.course import labs
 LAB_OF = {name: lab.name for lab in labs.LABS for name in lab.notebooks}
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook
-def pytest_collection_modifyitems(items):
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(LAB_OF[item.path.stem]))
+def pytest_itemcollected(item):
+    item.add_marker(pytest.mark.xdist_group(LAB_OF[item.path.stem]))
