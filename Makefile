@@ -19,7 +19,7 @@ TESTABLE := .venv/testable-$(FOUND)
 UNIT := -n logical --maxprocesses 4 --dist worksteal
 # The notebooks of a lab are executed one after the other: each goes on from the runs of those before it. Two labs run
 # side by side, their trainings on one thread each: the same work, and no core waits for the other.
-NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=900 -n 2 --dist loadgroup -p side_by_side
+NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=900 -n 2 -p side_by_side
 
 .PHONY: run test lab figures release bench doctor lint clean
 

@@ -93,7 +93,7 @@ def test_test_has_three_parts_in_order(clone):
     ]
     assert places == sorted(places)
     assert plan.count("--nbval-lax") == 1  # the notebooks once, those of a lab in order
-    assert "--dist loadgroup -p side_by_side" in plan[plan.index("--nbval-lax") :]
+    assert "-n 2 -p side_by_side" in plan[plan.index("--nbval-lax") :]
 
 
 @pytest.mark.parametrize("given, lab", [((), "1"), (("LAB=2",), "2"), (("LAB=all",), "all")])
