@@ -38,6 +38,7 @@ def page(found: dict[str, Standing]) -> str:
             f"`{student}`",
             f"{own.area:.4f}",
             f"{own.gained:.4f}",
+            f"{own.gained / own.free:.1%}" if own.free else "–",
             f"{own.points:g}",
             str(len(own.policies)),
             str(own.left_out),
@@ -49,7 +50,16 @@ def page(found: dict[str, Standing]) -> str:
         for student, own in found.items()
         for name, point in own.policies.items()
     ]
-    columns = ["place", "student", "area of the global front", "area gained", "points", "policies", "left out"]
+    columns = [
+        "place",
+        "student",
+        "area of the global front",
+        "area gained",
+        "of what was free",
+        "points",
+        "policies",
+        "left out",
+    ]
     parts = [
         "# Lab 2: policies and the area that they gain",
         markdown(columns, students),
@@ -61,17 +71,19 @@ def page(found: dict[str, Standing]) -> str:
 
 def figure(found: dict[str, Standing]) -> Figure:
     """Validation accuracy over the share of MACs left of every policy; the first students have markers of their own."""
-    alt = f"Validation accuracy over the share of multiply-accumulates left, of the policies of {len(found)} students."
+    some = {student: own.policies.values() for student, own in found.items() if own.policies}
+    alt = f"Validation accuracy over the share of multiply-accumulates left, of the policies of {len(some)} students."
     drawn, (axis,) = plots.panels(1, alt, height=3.6)
-    for place, (student, own) in enumerate(found.items()):
-        look = plots.style(place) if place < NAMED else {"color": "0.7", "marker": ".", "zorder": 1}
+    for place, (student, points) in enumerate(some.items()):
+        look = plots.style(place) if place < NAMED else {"color": "0.6", "marker": "."}
         label = student if place < NAMED else "others" if place == NAMED else None
-        points = own.policies.values()
-        axis.plot([p.cost for p in points], [p.accuracy for p in points], label=label, **look | {"ls": ""})
+        look |= {"ls": "", "zorder": 3 - place / len(some)}  # of two in one place the first is seen
+        axis.plot([point.cost for point in points], [point.accuracy for point in points], label=label, **look)
     axis.set(xlabel="MACs left", ylabel="validation accuracy", xlim=(0, 1.03))
-    for side in (axis.xaxis, axis.yaxis):
-        side.set_major_formatter(plots.PercentFormatter(1))
-    axis.legend(title="most area gained first", loc="center left", bbox_to_anchor=(1, 0.5))
+    axis.xaxis.set_major_formatter(plots.PercentFormatter(1))
+    axis.yaxis.set_major_formatter(plots.PercentFormatter(1, decimals=1))
+    if some:
+        axis.legend(title="most area gained first", loc="center left", bbox_to_anchor=(1, 0.5))
     return drawn
 
 

@@ -1,6 +1,6 @@
 """Fronts of compression and accuracy: networks trained, cut by a criterion and a policy, fine-tuned."""
 
-from labkit.methods.front.geometry import FULL, Point, gained, hypervolume, points_for
+from labkit.methods.front.geometry import SCALE, Point, free, gained, hypervolume, points_for
 from labkit.methods.front.grid import Grid, read
 from labkit.methods.front.policy import RATIOS, cost, counted, points_of, recipe
 from labkit.methods.front.view import front, table
@@ -9,7 +9,7 @@ from labkit.methods.front.work import CUT, DIVERGED, KINDS, POLICY, TRAINED, TUN
 __all__ = [
     "CUT",
     "DIVERGED",
-    "FULL",
+    "SCALE",
     "KINDS",
     "POLICY",
     "RATIOS",
@@ -20,6 +20,7 @@ __all__ = [
     "cost",
     "counted",
     "front",
+    "free",
     "gained",
     "hypervolume",
     "in_turns",

@@ -3,9 +3,12 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
+import numpy as np
+
 from labkit.settings import LabError
 
-FULL, STEP = 25, 0.0025  # points for a policy at most; the area that each is worth
+SCALE = ((0.0, 0), (0.4, 10), (0.84, 20), (0.88, 25))
+"""Points by the share of the free area that a policy gains: linear in between, nothing more beyond the last."""
 
 
 class Point(NamedTuple):
@@ -44,15 +47,13 @@ def hypervolume(points: Iterable[tuple[float, float]]) -> float:
 
 
 def knee(points: Iterable[tuple[float, float]]) -> Point:
-    """The point of the front that lies farthest above the straight line between its two ends; of a front of one or
-    two points the cheapest. Raises ``LabError`` without points."""
+    """The point of the front that lies farthest above the diagonal: the largest accuracy minus cost, the cheaper one
+    of equals. To its right, a share of the cost buys less than the same share of accuracy (Satopää et al., 2011, with
+    axes that are shares already). Raises ``LabError`` without points."""
     best = dominating(points)
     if not best:
         raise LabError("A front without points has no knee: give one point at least.")
-    first, last = best[0], best[-1]
-    rise, run = last.accuracy - first.accuracy, last.cost - first.cost
-    # the distance from the line, but for a factor that is the same for all
-    return max(best, key=lambda point: (point.accuracy - first.accuracy) * run - (point.cost - first.cost) * rise)
+    return max(best, key=lambda point: point.accuracy - point.cost)
 
 
 def gained(front: Iterable[tuple[float, float]], mine: Iterable[tuple[float, float]]) -> float:
@@ -61,11 +62,24 @@ def gained(front: Iterable[tuple[float, float]], mine: Iterable[tuple[float, flo
     return hypervolume([*front, *mine]) - hypervolume(front)
 
 
-def points_for(gain: float) -> int:
-    """Points for a policy, 0 to ``FULL``: one for every ``STEP`` of area gained, rounded to the nearest.
+def free(front: Iterable[tuple[float, float]], unpruned: float) -> float:
+    """The area above a front that a network of the unpruned accuracy 0..1 at no cost would gain: what is left to win.
 
-    Raises ``LabError`` for a gain that is none.
+    Raises ``LabError`` where the front is as good as that.
     """
-    if not 0 <= gain <= 1:
-        raise LabError(f"The area gained is {gain}: it is a share from 0 to 1.")
-    return min(FULL, round(gain / STEP))
+    left = unpruned - hypervolume(front)
+    if left <= 0:
+        raise LabError(
+            f"The front's area is {unpruned - left:.3f}, the unpruned accuracy {unpruned:.3f}: nothing is left to win."
+        )
+    return left
+
+
+def points_for(gain: float, free: float) -> int:
+    """Points for a policy by ``SCALE``: ``gain`` is the area gained, ``free`` the area that was left to win.
+
+    Raises ``LabError`` for areas that are none.
+    """
+    if not (0 <= gain <= 1 and 0 < free <= 1):
+        raise LabError(f"The area gained is {gain}, of {free} that was free: both are shares from 0 to 1.")
+    return round(float(np.interp(gain / free, *zip(*SCALE))))
