@@ -112,10 +112,9 @@ def keeps_snapshots(case: Case, run: Record) -> Iterator[str]:
 
 
 def share_seed_and_data(case: Case, runs: list[Record]) -> Iterator[str]:
-    described = [run.config for run in case.runs if "data" in run.config]
-    if len(seeds := {config["seed"] for config in described}) > 1:
+    if len(seeds := {run.config["seed"] for run in case.runs if "seed" in run.config}) > 1:
         yield f"The records have different seeds: {sorted(seeds)}."
-    sets = {json.dumps(config["data"]): config["data"] for config in described}
+    sets = {json.dumps(run.config["data"]): run.config["data"] for run in case.runs if "data" in run.config}
     if len(sets) > 1:
         yield f"The records are on different data: {', '.join(sorted(shown(s['name']) for s in sets.values()))}."
     for images in sets.values():

@@ -25,7 +25,7 @@ AHEAD = 0.4  # validation over training images in one epoch of fine-tuning; 0.29
 ABOVE = 0.03  # the unpruned network
 COUNTED = 3  # policies, as notebook 08 says: those that gain most together
 COURSES = "policy-sensitivity"  # so begin the names of those that notebook 09 makes for everybody
-WEAK = 0.05  # of area, below the course's own global fronts
+WEAK = 0.1  # of area, below the course's own global fronts
 
 
 def profile_of(trained: Record) -> Profile | None:
@@ -181,7 +181,7 @@ def proposed(case: Case) -> str:
 def described(case: Case) -> str:
     found = standing(case)
     lines = (f"{name} {point.cost:.1%} and {found.alone[name]:.4f}" for name, point in found.policies.items())
-    return f"MACs left, and the area that each gains alone: {', '.join(lines)}."
+    return f"MACs left, and the area that each gains alone: {', '.join(lines) or 'none is the student’s own'}."
 
 
 def only(kind: str, *checks: Check) -> Check:

@@ -217,8 +217,10 @@ def _outdated(kept: list[records.Record]) -> list[str]:
 def _report(path: Path, notebook: str) -> bytes:
     content = saved.read(path) if path.is_file() else b""
     if not content.startswith(b"%PDF"):
-        others = ", ".join(sorted(other.name for other in path.parent.glob("*.pdf") if other != path))
-        found = f" (there is {others}, which is not its name)" if others else ""
+        others = sorted(
+            other.name for other in path.parent.glob("*") if other.suffix.lower() == ".pdf" and other != path
+        )
+        found = f" (there is {', '.join(others)}, which is not its name)" if others else ""
         raise LabError(
             f"{path} is {'no PDF' if content else 'missing'}{found}: run notebook {notebook} there, with your id in STUDENT, "
             "and hand in again (where runs are looked for is set by the folder you are in, LABKIT_RUNS and LABKIT_SEED)."
