@@ -1,6 +1,7 @@
 """A class of generated students, from a folder of zips to a CSV, with the marks that each deserves.
 
-``python tests/class_of.py 100`` prints how long each command took, the marks and the TA's list.
+``python tests/class_of.py 100`` prints how long each command took, the marks and the TA's list; ``… 3 2`` does so
+for lab 2.
 """
 
 import csv
@@ -13,11 +14,13 @@ from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
 
+import fronts
 import submissions as made
 from hostile import HOSTILE
 
 from labkit import cli
-from labkit.course import edition, labs, release
+from labkit.course import blanks, edition, labs, release
+from labkit.course.labs import Lab
 
 LAB, ALL = labs.named(1), 35
 ENDLESS = "def guarded_mask(scores, ratio, at_least):\n    while True: pass"
@@ -97,25 +100,54 @@ def hostile(build) -> Iterator[tuple[str, Archive, float | None, str]]:
     yield "zip bomb", lambda student: made.zipped(bomb), None, "refused"
 
 
-def students(count: int | None = None) -> list[Student]:
-    """Every row once; then, up to ``count``, more of those who did their work."""
-    notebooks, course = release.released_notebooks(LAB), edition.current()
+def of_the_front(build) -> Iterator[tuple[str, Archive, float | None, str]]:
+    """Three students of lab 2; their records are those of ``fronts``."""
+    lab = labs.named(2)
+    of = sum(blank.points for blank in blanks.of(lab).values())
+    yield "perfect", build({}), of, ""
+    bodies = {"lp_norm": None, "filter_scores": "return weight.abs().flatten(1).sum(1)"}
+    yield "careless", build(bodies, lambda s: fronts.archived(fronts.careless(), s), "report.pdf"), of - 6, "No PDF is"
 
-    def build(bodies: dict, **options) -> Archive:
+    def own(student: str) -> dict[str, bytes]:
+        odd = {"records/policy-a;b/record.json": b"{}", "board/policy.json": b'{"gained": 1}'}
+        pdf = {edition.current().report_name(student, lab): made.report("another")}
+        return fronts.archived(fronts.forged(), student) | odd | pdf
+
+    bodies = {"lp_norm": "import os\nos._exit(0)", "filter_scores": HOSTILE["changes torch"][0]}
+    bodies["average_percentage_of_zeros"] = HOSTILE["an object equal to everything"][0]
+    yield "hostile", build(bodies, own), of - 9, "carries the id"
+
+
+def one_run(student: str) -> dict[str, bytes]:
+    return {path: made.RECORD.replace(b"{", b'{"of": "%s", ' % student.encode()) for path in made.RECORDS[1]}
+
+
+ROWS = {1: lambda build: [*usual(build), *hostile(build)], 2: of_the_front}
+OWN = {1: one_run, 2: lambda student: fronts.archived(fronts.honest(), student)}
+
+
+def students(count: int | None = None, lab: Lab = LAB) -> list[Student]:
+    """Every row once; then, up to ``count``, more of those who did their work."""
+    notebooks, course = release.released_notebooks(lab), edition.current()
+
+    def build(bodies: dict, own=OWN[lab.number], report: str | None = None, **options) -> Archive:
+        """``own``: a student's own files; ``report``: what the PDF is called, if not what it has to be."""
+
         def archive(student: str) -> bytes:
-            own = {"report.pdf": made.report(student)}
-            own["records/sparsity-lambda0/record.json"] = made.RECORD.replace(b"{", b'{"of": "%s", ' % student.encode())
-            return made.submission(student, bodies, notebooks, **options | {"extra": own | options.get("extra", {})})
+            pdf = course.report_name(student, lab)
+            files = {pdf: made.report(student)} | own(student) | options.get("extra", {})
+            names = {pdf: report or pdf} | options.get("names", {})
+            return made.submission(student, bodies, notebooks, **options | {"extra": files, "names": names, "lab": lab})
 
         return archive
 
-    rows = [*usual(build), *hostile(build)]
+    rows = list(ROWS[lab.number](build))
     more = cycle(row for row in rows if row[0] not in ("50 MB of output", "zip bomb", "never ends, deaf to signals"))
     rows = [*rows, *islice(more, max(0, (count or 0) - len(rows)))]
     found = []
     for number, (kind, archive, points, noted) in enumerate(rows, 1):
         name = f"s{number:03d}{cleared(kind)}"[:16]
-        found.append(Student(course.archive_name(name, LAB), archive(name), name, points, noted))
+        found.append(Student(course.archive_name(name, lab), archive(name), name, points, noted))
     return found
 
 
@@ -138,24 +170,25 @@ def marks(csv_file: Path) -> dict[str, dict[str, str]]:
         return {row["Student ID"]: row for row in csv.DictReader(file)}
 
 
-def graded(course: Path) -> dict[str, dict]:
+def graded(course: Path, lab: Lab = LAB) -> dict[str, dict]:
     return {
         path.stem: json.loads(path.read_text(encoding="utf-8"))
-        for path in (course / "graded" / LAB.name).glob("*.json")
+        for path in (course / "graded" / lab.name).glob("*.json")
     }
 
 
-def main(count: int) -> None:
+def main(count: int, number: int = 1) -> None:
+    lab = labs.named(number)
     with tempfile.TemporaryDirectory() as scratch:
         export, course = Path(scratch, "export"), Path(scratch, "class")
-        people = students(count)
+        people = students(count, lab)
         export_folder(export, people)
         seconds = {
-            words[0]: command(*words, f"--course={course}")
+            words[0]: command(*words, f"--lab={number}", f"--course={course}")
             for words in (("collect", str(export)), ("grade",), ("export",))
         }
-        results, rows = graded(course), marks(course / f"grades_{LAB.name}.csv")
-        print((course / "collected" / LAB.name / "notes.md").read_text(encoding="utf-8"))
+        results, rows = graded(course, lab), marks(course / f"grades_{lab.name}.csv")
+        print((course / "collected" / lab.name / "notes.md").read_text(encoding="utf-8"))
         wrong = [person.name for person in people if results[person.name]["points"] != person.points]
         noted = [person.name for person in people if person.noted not in json.dumps(results[person.name])]
         print(
@@ -165,4 +198,4 @@ def main(count: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(*map(int, sys.argv[1:]))

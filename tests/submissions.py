@@ -15,15 +15,18 @@ from collections.abc import Callable, Iterable
 
 import nbformat
 
-from labkit.course import blanks, labs
+from labkit.course import blanks, edition, labs
 from labkit.course.answers import function_source, solution
+from labkit.course.labs import Lab
 
 Notebooks = dict[str, nbformat.NotebookNode]
 Change = Callable[[Notebooks], None]
-BLANKS = blanks.of(labs.named(1))
+LAB = labs.named(1)  # where none is named
+BLANKS = {name: blank for lab in labs.LABS for name, blank in blanks.of(lab).items()}
 FUNCTIONS = {function: blank for blank in BLANKS.values() for function in blank.functions}
 NOTHING = dict.fromkeys(FUNCTIONS)
 RECORD = b'{"format": 1, "kind": "sparsity"}\n'
+RECORDS = {1: {"records/sparsity-lambda0/record.json": RECORD}}
 PDF = b"%PDF-1.7 a report"
 
 
@@ -47,6 +50,7 @@ def empty(student: str, released: Notebooks) -> bytes:
 def files(
     student: str,
     notebooks: Notebooks,
+    lab: Lab = LAB,
     names: dict[str, str | None] | None = None,
     extra: dict[str, bytes] | None = None,
     made: str = "2030-01-15T12:00:00+01:00",
@@ -56,13 +60,13 @@ def files(
     """The archive's files by path. ``names`` renames files (None leaves one out), ``extra`` adds some, ``after``
     adds or changes some once the receipt is written."""
     found = {f"notebooks/{name}.ipynb": nbformat.v4.writes(page).encode() for name, page in notebooks.items()}
-    found |= {"report.pdf": PDF, "labkit/models/vgg.py": b"# models\n", "records/sparsity-lambda0/record.json": RECORD}
-    found |= extra or {}
+    pdf = edition.current().report_name(student, lab)
+    found |= {pdf: PDF, "labkit/models/vgg.py": b"# models\n"} | RECORDS.get(lab.number, {}) | (extra or {})
     found = {(names or {}).get(path, path): content for path, content in found.items()}
     found.pop(None, None)
     if receipt:
         hashes = {path: hashlib.sha256(content).hexdigest() for path, content in found.items()}
-        content = {"student": student, "edition": "", "labkit": "1", "made": made, "files": hashes}
+        content = {"student": student, "lab": lab.number, "edition": "", "labkit": "1", "made": made, "files": hashes}
         found["receipt.json"] = json.dumps(content).encode()
     return found | (after or {})
 

@@ -33,6 +33,10 @@ class Edition:
             raise LabError(f"{student!r} is no student id of this class: it has {self.looks or self.student}.")
         return self.archive_stem(student, lab) + ".zip"
 
+    def report_name(self, student: str, lab: Lab) -> str:
+        """The name of a student's report, for any text in the student's place; empty where the lab has none."""
+        return lab.report.format(archive=self.archive_stem(student, lab))
+
 
 def current() -> Edition:
     return Edition(**json.loads(FILE.read_text(encoding="utf-8")))

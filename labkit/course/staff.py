@@ -1,4 +1,4 @@
-"""What instructors and teaching assistants type: release, collect, grade, formgrader, export, feedback.
+"""What instructors and teaching assistants type: release, collect, grade, formgrader, export, feedback, board.
 
 Not in the student edition: its commands need what stays with the staff.
 """
@@ -39,8 +39,12 @@ def add_commands(commands) -> None:
     feedback_ = commands.add_parser("feedback", help="write a feedback page for each student")
     feedback_.set_defaults(command=feedback)
 
+    board_ = commands.add_parser("board", help="write lab 2's board: the policies of the class, and what they gain")
+    board_.set_defaults(command=board)
+
     for command in (collect_, grade_, formgrader, export_, feedback_):
         command.add_argument("--lab", default="1", metavar="N", help="which lab (default: 1)")
+    for command in (collect_, grade_, formgrader, export_, feedback_, board_):
         command.add_argument("--course", type=Path, default=Path("grading"), help="the class folder (default: grading)")
 
 
@@ -104,3 +108,9 @@ def feedback(options) -> None:
     lab = labs.named(options.lab)
     gradebook.feedback(options.course, lab)
     print(f"feedback pages in {options.course / 'feedback' / lab.name}")
+
+
+def board(options) -> None:
+    from labkit.course.grading import board
+
+    print(f"board in {' and '.join(map(str, board.write(options.course)))}")

@@ -13,6 +13,7 @@ import pytest
 import submissions as made
 
 from labkit.course import blanks, labs, release
+from labkit.course import edition as course_edition
 from labkit.course.grading import findings
 from labkit.settings import REPOSITORY
 
@@ -144,7 +145,8 @@ def fill_and_run(folder: Path, complete: Path, names) -> None:
 def hand_in(copy: Copy, edition: Path, lab: labs.Lab, export: str) -> str:
     fill_and_run(edition / "notebooks", copy.folder / "notebooks", lab.notebooks)
     if lab.report:
-        report = copy.folder / "runs" / "quick-shapes-seed0" / lab.name / lab.report
+        name = course_edition.current().report_name(STUDENT, lab)
+        report = copy.folder / "runs" / "quick-shapes-seed0" / lab.name / name
         report.parent.mkdir(parents=True, exist_ok=True)
         report.write_bytes(made.report(STUDENT))
         os.utime(report, (0, 0))

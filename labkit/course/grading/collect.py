@@ -24,6 +24,7 @@ from labkit.course.labs import Lab
 from labkit.course.release import released_notebooks
 from labkit.files import replacing, write_text
 from labkit.settings import LabError
+from labkit.view.report import student_of as whose
 
 MOST_RECORD = 5_000_000  # bytes
 
@@ -55,7 +56,8 @@ def collect(export: Path, course: Path, edition: Edition, lab: Lab) -> list[dict
     folder, released, submissions = Path(course) / "collected" / lab.name, released_notebooks(lab, edition), []
     for _, handins in sorted(by_student.items()):
         handin, notes = latest(handins)
-        submission, files = submitted(read(handin.upload, edition, lab), notes, released, lab)
+        report = edition.report_name(handin.student, lab)
+        submission, files = submitted(read(handin.upload, edition, lab), notes, released, lab, report)
         mirror(folder / handin.student, files | {"submission.json": as_json(submission)})
         submissions.append(submission)
     write_notes(folder)
@@ -94,7 +96,7 @@ def read(upload: Upload, edition: Edition, lab: Lab) -> Handin:
 
 def receipt_of(members: list[Member], lab: Lab) -> tuple[dict, list[str]]:
     """The receipt, and notes: also on files that are not those that it was written for."""
-    found = sorted((m for m in members if m.name == "receipt.json"), key=lambda m: (m.path.count("/"), m.path))
+    found = sorted((m for m in members if m.name == "receipt.json"), key=place)
     if not found:
         return {}, ["It holds no receipt.json: it was not made by labkit submit."]
     try:
@@ -172,13 +174,16 @@ def latest(handins: list[Handin]) -> tuple[Handin, list[str]]:
     return chosen, notes
 
 
-def submitted(handin: Handin, notes: list[str], released: dict, lab: Lab) -> tuple[dict, dict[str, bytes]]:
-    """The content of ``submission.json``, and the files beside it by path."""
+def submitted(handin: Handin, notes: list[str], released: dict, lab: Lab, report: str) -> tuple[dict, dict[str, bytes]]:
+    """The content of ``submission.json``, and the files beside it by path; ``report`` is what the PDF has to be
+    called."""
     refused, repaired, kept, of_files, declared = handin.refused, None, {}, [], blanks.of(lab)
     if not refused:
         try:
             repaired = repair(list(handin.members), released, declared)
-            kept, of_files = attachments(handin.members, lab)
+            kept, of_files = records_of(handin.members)
+            found, of_report = report_of(handin.members, report, handin.student, lab)
+            kept, of_files = kept | found, of_files + of_report
         except Exception as error:  # one hostile hand-in must not keep the class from being collected
             refused = f"{shown(handin.upload.path)} could not be repaired ({type(error).__name__}): look at it by hand."
     if refused:
@@ -192,16 +197,16 @@ def submitted(handin: Handin, notes: list[str], released: dict, lab: Lab) -> tup
         "blanks": repaired.blanks,
         "code": repaired.code,
         "records": sorted(path.split("/")[1] for path in kept if path.startswith("records/")),
-        "report": lab.report in kept,
+        "report": report in kept,
     }
     texts = {f"notebooks/{name}.ipynb": nbformat.v4.writes(page) + "\n" for name, page in repaired.notebooks.items()}
     return submission, {path: text.encode("utf-8", "replace") for path, text in texts.items()} | kept
 
 
-def attachments(members: tuple[Member, ...], lab: Lab) -> tuple[dict[str, bytes], list[str]]:
-    """The records and the report among the members, by the path that they get, and notes."""
+def records_of(members: tuple[Member, ...]) -> tuple[dict[str, bytes], list[str]]:
+    """The records among the members, by the path that they get, and notes."""
     kept, notes = {}, []
-    for member in sorted(members, key=lambda member: (member.path.count("/"), member.path)):
+    for member in sorted(members, key=place):
         if found := re.search(r"(?:^|/)records/([^/]+)/record\.json$", member.path):
             path = f"records/{found[1]}/record.json"
             try:
@@ -212,17 +217,41 @@ def attachments(members: tuple[Member, ...], lab: Lab) -> tuple[dict[str, bytes]
                 kept[path] = member.data
             except Unreadable as reason:
                 notes.append(f"{shown(member.path)} {reason}; it is left out.")
-    if extra := [member.path for member in members if re.search(r"(?:^|/)extra/", member.path)]:
+    if extra := [member.path for member in members if is_extra(member)]:
         notes.append(f"Extra files are in the archive only: {listed(extra)}.")
-    pages = [m for m in members if m.name.lower().endswith(".pdf") and m.path not in extra]
-    pages = ([member for member in pages if member.name == lab.report] or pages) if lab.report else []
-    if len(pages) > 1 or (pages and pages[0].name != lab.report):
-        notes.append(f"{shown(pages[0].path)} is taken for the report, of {len(pages)} PDF files.")
-    if pages and pages[0].data.startswith(b"%PDF"):
-        kept[lab.report] = pages[0].data
-    elif pages:
-        notes.append(f"{shown(pages[0].path)} is no PDF; it is left out.")
     return kept, notes
+
+
+def is_extra(member: Member) -> bool:
+    return bool(re.search(r"(?:^|/)extra/", member.path))
+
+
+def report_of(members: tuple[Member, ...], name: str, student: str, lab: Lab) -> tuple[dict[str, bytes], list[str]]:
+    """The report among the members by ``name``, what it has to be called, and notes. Where this name is the
+    student's own, no other counts."""
+    if not name:
+        return {}, []
+    pages = [m for m in sorted(members, key=place) if m.name.lower().endswith(".pdf") and not is_extra(m)]
+    named = [member for member in pages if member.name == name]
+    if lab.report_is_personal and not named:
+        found = f"; there is {listed(page.path for page in pages)}, left in the archive" if pages else ""
+        return {}, [f"No PDF is called {shown(name)}, and under another name no report is graded{found}."]
+    pages, notes = named or pages, []
+    if len(pages) > 1 or (pages and pages[0].name != name):
+        notes.append(f"{shown(pages[0].path)} is taken for the report, of {len(pages)} PDF files.")
+    if not pages:
+        return {}, notes
+    page = pages[0]
+    if not page.data.startswith(b"%PDF"):
+        return {}, [*notes, f"{shown(page.path)} is no PDF; it is left out."]
+    if (typed := whose(page.data)) is not None and typed.casefold() != student.casefold():
+        notes.append(f"The report {shown(page.path)} carries the id {shown(typed)}.")
+    return {name: page.data}, notes
+
+
+def place(member: Member) -> tuple[int, str]:
+    """By which members are sorted: those that lie higher come first."""
+    return member.path.count("/"), member.path
 
 
 def as_json(content) -> bytes:

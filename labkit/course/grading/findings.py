@@ -27,7 +27,7 @@ from labkit.records import Record
 from labkit.settings import Recipe
 
 MOST_RUNS, MOST_SENTENCES = 60, 8
-UNGRADED = "open-task-"  # as many as a student likes: looked at last
+AS_MANY = ("open-task-", "policy-")  # as a student likes: looked at last
 NEAR = 0.005  # another device judges a few images differently
 FAR = 0.1  # between validation and test images, or between an accuracy and its estimate
 
@@ -112,19 +112,35 @@ def keeps_snapshots(case: Case, run: Record) -> Iterator[str]:
 
 
 def share_seed_and_data(case: Case, runs: list[Record]) -> Iterator[str]:
-    if len(seeds := {run.config["seed"] for run in case.runs}) > 1:
+    if len(seeds := {run.config["seed"] for run in case.runs if "seed" in run.config}) > 1:
         yield f"The records have different seeds: {sorted(seeds)}."
-    sets = {json.dumps(run.config["data"]): run.config["data"] for run in case.runs}
+    sets = {json.dumps(run.config["data"]): run.config["data"] for run in case.runs if "data" in run.config}
     if len(sets) > 1:
         yield f"The records are on different data: {', '.join(sorted(shown(s['name']) for s in sets.values()))}."
-    for described in sets.values():
-        if described["name"] == "shapes" and described != _shapes():
+    for images in sets.values():
+        if images["name"] == "shapes" and images != _shapes():
             yield "The data are called shapes, but have other sizes or another sha256 than the data set shapes."
 
 
 @cache
 def _shapes() -> dict:
     return data.load("shapes", Path()).describe()
+
+
+def wrong_plan(run: Record, parent: dict, total: dict[str, int]) -> Iterator[str]:
+    """What does not fit between a run's plan and network, the ``parent``'s network, and its groups' channels."""
+    if run.plan["total"] != total or list(run.plan["kept"]) != list(total):
+        yield "the plan's layers are not those of its parent's network."
+        return
+    for layer, kept in run.plan["kept"].items():
+        if not kept or kept != sorted(set(kept)) or kept[-1] >= total[layer]:
+            yield f"the kept channels of {layer} are not ascending indices below {total[layer]}."
+    if run.network != parent | {"widths": (widths := [len(kept) for kept in run.plan["kept"].values()])}:
+        yield f"the network {named(run.network)} is not the one that the plan keeps, with {shown(widths)}."
+
+
+def named(network: dict) -> str:
+    return f"{network['family']} {shown(network['blocks'])} with {shown(network['widths'])} channels"
 
 
 def differ(case: Case, runs: list[Record]) -> Iterator[str]:
@@ -154,14 +170,15 @@ def copies(case: Case, runs: list[Record]) -> Iterator[str]:
 def _times(run: Record) -> list[float]:
     rows = run.results.get("rows", [run.results])
     found = [row["latency_ms"]["median"] for row in rows if "latency_ms" in row]
-    return [time for time in [*found, run.results.get("seconds", 0)] if time]
+    seconds = run.results.get("seconds", 0)
+    return [time for time in [*found, *(seconds.values() if isinstance(seconds, dict) else [seconds])] if time]
 
 
 @dataclass(frozen=True)
 class Cell:
     """The kinds of run (and their ratio) that a manual cell is about, and what is checked; if nothing is
-    wrong, ``good`` is written, and ``fact`` of every run. The cell that ``owns`` the runs also lists copies, and
-    records that cannot be read."""
+    wrong, ``good`` is written, ``fact`` of every run, and the ``conclusion`` from all. The cell that ``owns`` the runs
+    also lists copies, and records that cannot be read, those whose folders are ``called`` so (as their kinds are)."""
 
     kinds: tuple[str, ...]
     checks: tuple[Check, ...]
@@ -169,10 +186,13 @@ class Cell:
     fact: str
     ratio: float | None = None
     owns: bool = False
+    called: tuple[str, ...] = ()
+    conclusion: Callable[[Case], str] | None = None
 
-    def summary(self, runs: list[Record]) -> str:
+    def summary(self, case: Case, runs: list[Record]) -> str:
         facts = (self.fact.format(run=run, last=run.history[-1] if run.history else None) for run in runs)
-        return f"{self.good}: {', '.join(f'{run.name} {fact}' for run, fact in zip(runs, facts))}."
+        said = f"{self.good}: {', '.join(f'{run.name} {fact}' for run, fact in zip(runs, facts))}."
+        return f"{said} {self.conclusion(case)}" if self.conclusion else said
 
     @property
     def ending(self) -> str:
@@ -189,7 +209,7 @@ def findings(folder: Path, lab: Lab, reference: Path = settings.REFERENCE) -> li
     """What the records in ``folder`` (``<run>/record.json``) say, as ``{"cell", "well", "text"}`` by
     manual cell; never raises for what a record holds."""
     cells, found = cells_of(lab), []
-    case = _case(Path(folder), _reference(reference, lab))
+    case = case_of(folder, lab, reference)
     unreadable: dict[str, list[str]] = {name: [] for name in cells}
     for run, text in case.unreadable.items() if cells else ():
         unreadable[_owner(run, cells)].append(text)
@@ -200,10 +220,11 @@ def findings(folder: Path, lab: Lab, reference: Path = settings.REFERENCE) -> li
 
 
 def _lines(case: Case, cell: Cell, wrong: list[str]) -> Iterator[tuple[bool, str]]:
-    runs = case.of(*cell.kinds, ratio=cell.ratio)
+    runs, copied = case.of(*cell.kinds, ratio=cell.ratio), []
     try:
         wrong += [text for check in cell.checks for text in check(case, runs)] if runs else []
-        good = cell.summary(runs)
+        good = cell.summary(case, runs)
+        copied = list(copies(case, runs)) if cell.owns else []
     except Exception as error:  # one submission must never stop a class from being graded
         wrong.append(f"Not everything could be checked ({type(error).__name__}): look at these records yourself.")
     if not runs:
@@ -214,20 +235,20 @@ def _lines(case: Case, cell: Cell, wrong: list[str]) -> Iterator[tuple[bool, str
         yield False, f"And {len(wrong) - MOST_SENTENCES} more of this kind."
     if not wrong:
         yield True, good
-    if cell.owns:
-        yield from ((False, text) for text in copies(case, runs))
+    yield from ((False, text) for text in copied)
 
 
 def _owner(run: str, cells: dict[str, Cell]) -> str:
     """The cell that lists a record which cannot be read, by its folder's name: the last where none fits."""
     owners = {name: cell for name, cell in cells.items() if cell.owns}
-    fitting = (name for name, cell in owners.items() if run.startswith(cell.kinds) and run.endswith(cell.ending))
+    fitting = (n for n, c in owners.items() if run.startswith(c.called or c.kinds) and run.endswith(c.ending))
     return next(fitting, list(owners)[-1])
 
 
-def _case(folder: Path, reference: list[Record]) -> Case:
+def case_of(folder: Path, lab: Lab, reference: Path = settings.REFERENCE) -> Case:
+    """The records in ``folder`` (``<run>/record.json``) that can be read, beside the course's own."""
     found, unreadable = [], {}
-    paths = sorted(folder.glob("*/record.json"), key=lambda path: (path.parent.name.startswith(UNGRADED), path))
+    paths = sorted(Path(folder).glob("*/record.json"), key=lambda path: (path.parent.name.startswith(AS_MANY), path))
     for path in paths[:MOST_RUNS]:
         name = path.parent.name
         try:
@@ -238,7 +259,8 @@ def _case(folder: Path, reference: list[Record]) -> Case:
             unreadable[name] = f"The record {shown(name)} is not one that labkit wrote: {error}."
     if len(paths) > MOST_RUNS:
         unreadable[""] = f"Of {len(paths)} records, the first {MOST_RUNS} were looked at."
-    return Case(sorted(found, key=lambda run: (run.config.get("lambda", 0), run.name)), reference, unreadable)
+    runs = sorted(found, key=lambda run: (run.config.get("lambda", 0), run.name))
+    return Case(runs, _reference(reference, lab), unreadable)
 
 
 @cache

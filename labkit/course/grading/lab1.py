@@ -95,19 +95,16 @@ def comes_from_a_run(case: Case, run: Record) -> Iterator[str]:
 def has_a_valid_plan(case: Case, run: Record) -> Iterator[str]:
     plan, parent = ChannelPlan.from_dict(run.plan), run.config["parent_network"]
     widths = parent["widths"]
-    if plan.total != {f"features.conv{i}": w for i, w in enumerate(widths, 1)} or list(plan.kept) != list(plan.total):
-        yield "the plan's layers are not those of its parent's network."
+    total = {f"features.conv{i}": w for i, w in enumerate(widths, 1)}
+    yield from findings.wrong_plan(run, parent, total)
+    if list(plan.kept) != list(total):
         return
     for layer, kept in plan.kept.items():
-        if not kept or list(kept) != sorted(set(kept)) or kept[-1] >= plan.total[layer]:
-            yield f"the kept channels of {layer} are not ascending indices below {plan.total[layer]}."
         if layer in plan.guarded and len(kept) != run.config["at_least"]:
             yield f"{layer} is said to be guarded, but keeps {len(kept)} channels."
     gone, exact = sum(widths) - sum(plan.widths), round(run.config["ratio"] * sum(widths))
     if gone != exact or plan.requested != run.config["ratio"]:
         yield f"{gone} of {sum(widths)} channels are pruned; {run.config['ratio']:.0%} are {exact}."
-    if run.network != parent | {"widths": plan.widths}:
-        yield f"the network {_named(run.network)} is not the one that the plan keeps, with {shown(plan.widths)}."
     if not math.isclose(run.results["achieved_ratio"], plan.achieved, abs_tol=1e-9):
         yield f"achieved ratio {run.results['achieved_ratio']:.4%}; the plan removes {plan.achieved:.4%}."
 
@@ -147,7 +144,7 @@ def wrong_costs(claimed: dict, network: dict) -> Iterator[str]:
     try:
         parameters, macs = _costs(Specification.from_dict(network))
     except Exception:  # of a family's own making
-        yield f"the network {_named(network)} cannot be built."
+        yield f"the network {findings.named(network)} cannot be built."
         return
     if (claimed["parameters"], claimed["macs"]) != (parameters, macs):
         yield (
@@ -229,10 +226,6 @@ def agree_with_the_summary(case: Case, runs: list[Record]) -> Iterator[str]:
         expected = run.results["validation_accuracy"] if expected is None else expected
         if abs(row["accuracy"] - expected) > near:
             yield f"{where}: test accuracy {row['accuracy']:.1%}, but {run.name} has {expected:.1%}."
-
-
-def _named(network: dict) -> str:
-    return f"{network['family']} {shown(network['blocks'])} with {shown(network['widths'])} channels"
 
 
 def _list(values) -> str:

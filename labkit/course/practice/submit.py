@@ -100,6 +100,11 @@ def hand_in(student: str, lab: int = 1) -> None:
         print(f"Not handed in. {error}")
 
 
+def report_name(student: str, lab: int) -> str:
+    """What the PDF of a lab has to be called for this student."""
+    return edition.current().report_name(student.strip(), labs.named(lab))
+
+
 def from_here(
     student: str, lab: Lab, extra: tuple = (), notebooks: Path | None = None, out: Path | None = None
 ) -> Receipt:
@@ -117,7 +122,7 @@ def submit(
     student: str, lab: Lab, notebooks: Path, runs: Path, out: Path, extra: tuple = (), made: datetime | None = None
 ) -> Receipt:
     """Put ``student``'s archive of ``lab`` into the folder ``out``: its ``notebooks`` as they were saved,
-    the report and the records in ``runs``, labkit's models, and ``extra`` files. Equal content
+    the report, the records and the student's board entry in ``runs``, labkit's models, and ``extra`` files. Equal content
     and equal ``made`` (default: now) give equal bytes.
 
     Raises ``LabError``, with nothing written, for an id of another class, for a notebook that is
@@ -125,7 +130,7 @@ def submit(
     and for extra files that are too large or no part of a hand-in.
     """
     this, moment = edition.current(), made or datetime.now().astimezone()
-    target = Path(out) / this.archive_name(student, lab)
+    target, report = Path(out) / this.archive_name(student, lab), Path(runs) / this.report_name(student, lab)
     files, cells, notes = {}, {}, []
     paths = {name: saved.found(Path(notebooks), name) for name in lab.notebooks}
     for name, (path, note) in paths.items():
@@ -135,11 +140,11 @@ def submit(
         notes += note + saved.stopped(cells[name], path) + saved.not_written(cells[name], path)
     last, (last_path, _) = lab.notebooks[-1], paths[lab.notebooks[-1]]
     if lab.report:
-        files[lab.report] = _report(Path(runs) / lab.report, last)
+        files[report.name] = _report(report, last)
     saved.refuse_another_student(student, cells[last], last_path)
     if lab.report:
-        saved.refuse_unsaved(last_path, Path(runs) / lab.report)
-        saved.refuse_report_of_another(student, Path(runs) / lab.report, files[lab.report], last)
+        saved.refuse_unsaved(last_path, report)
+        saved.refuse_report_of_another(student, report, files[report.name], last)
     files |= {
         f"labkit/models/{path.name}": saved.read(path) for path in sorted(Path(models.__file__).parent.glob("*.py"))
     }
@@ -148,6 +153,8 @@ def submit(
     if (roots := _roots(lab)) and not roots & {record.kind for record in kept}:
         notes.append(f"no training of your own is in {runs}: the records of the lab's trainings are missing.")
     notes += _outdated(kept)
+    if (entry := Path(runs) / "board" / f"{student}.json").is_file():
+        files[f"board/{entry.name}"] = saved.read(entry)
     files |= {f"extra/{name}": content for name, content in _extras([Path(path) for path in extra]).items()}
     _refuse_too_large(files)
     receipt = {
@@ -210,9 +217,13 @@ def _outdated(kept: list[records.Record]) -> list[str]:
 def _report(path: Path, notebook: str) -> bytes:
     content = saved.read(path) if path.is_file() else b""
     if not content.startswith(b"%PDF"):
+        others = sorted(
+            other.name for other in path.parent.glob("*") if other.suffix.lower() == ".pdf" and other != path
+        )
+        found = f" (there is {', '.join(others)}, which is not its name)" if others else ""
         raise LabError(
-            f"{path} is {'no PDF' if content else 'missing'}: run notebook {notebook} there, and hand in again (where runs "
-            "are looked for is set by the folder you are in, LABKIT_RUNS and LABKIT_SEED)."
+            f"{path} is {'no PDF' if content else 'missing'}{found}: run notebook {notebook} there, with your id in STUDENT, "
+            "and hand in again (where runs are looked for is set by the folder you are in, LABKIT_RUNS and LABKIT_SEED)."
         )
     return content
 

@@ -7,6 +7,7 @@ import stat
 import struct
 import tarfile
 import zipfile
+from dataclasses import replace
 
 import nbformat
 import pytest
@@ -27,6 +28,7 @@ from submissions import (
     files,
     filled,
     large_outputs,
+    report,
     run,
     submission,
     without_id,
@@ -543,6 +545,35 @@ def test_records_and_reports_that_are_odd(collected, released, tmp_path):
     assert len(found[STUDENT]["notes"]) == 4
     assert found["aaaa"]["report"] and said(found["aaaa"]["notes"], "`essay.pdf` is taken for the report")
     assert not found["cccc"]["report"] and said(found["cccc"]["notes"], "`report.pdf` is no PDF")
+
+
+PERSONAL, PERSONAL_NAME = replace(LAB, report="{archive}.pdf"), f"pruning_lab1_{STUDENT}.pdf"
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "kept", "words"),
+    [
+        (PERSONAL_NAME, report(STUDENT), True, ()),
+        (f"inside/{PERSONAL_NAME}", report(STUDENT), True, ()),
+        ("report.pdf", report(STUDENT), False, ("No PDF is called", "`report.pdf`, left in the archive")),
+        ("pruning_lab1_cd5678.pdf", report(STUDENT), False, ("No PDF is called", "`pruning_lab1_cd5678.pdf`")),
+        (f"extra/{PERSONAL_NAME}", report(STUDENT), False, ("under another name no report is graded.",)),
+        (PERSONAL_NAME, report("cd5678"), True, ("carries the id `cd5678`",)),
+        (PERSONAL_NAME, report("`\u202e"), True, ("carries the id `??`",)),
+        (PERSONAL_NAME, b"<html>", False, ("is no PDF; it is left out",)),
+    ],
+)
+def test_a_report_with_the_students_id_in_its_name_counts_under_no_other(path, content, kept, words):
+    assert EDITION.report_name(STUDENT, PERSONAL) == PERSONAL_NAME
+    found, notes = collecting.report_of((Member(path, "", content),), PERSONAL_NAME, STUDENT, PERSONAL)
+    assert found == ({PERSONAL_NAME: content} if kept else {})
+    assert len(notes) == bool(words) and all(word in notes[0] for word in words)
+
+
+def test_of_two_reports_the_one_with_the_right_name_counts():
+    members = (Member("a/report.pdf", "", report("cd5678")), Member(f"b/{PERSONAL_NAME}", "", report(STUDENT)))
+    found, notes = collecting.report_of(members, PERSONAL_NAME, STUDENT, PERSONAL)
+    assert found == {PERSONAL_NAME: report(STUDENT)} and notes == []
 
 
 # Which notebook a file is
