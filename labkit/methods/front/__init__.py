@@ -45,5 +45,16 @@ __all__ += ["areas", "areas_table", "coupled", "fronts", "policies", "policies_t
 __all__ += ["what_a_front_is", "what_half_saves", "widths_left"]
 __all__ += ["board", "board_figure", "board_table", "entry", "read_entry", "save_entry"]
 __all__ += ["cost", "described", "editor", "fine_tuned", "fine_tuned_all", "global_front", "knobs", "linear_latency"]
-__all__ += ["load_plan", "numbers", "per_channel", "points_of", "policy", "preview", "reaching", "recipe", "save_plan", "stages"]
+__all__ += [
+    "load_plan",
+    "numbers",
+    "per_channel",
+    "points_of",
+    "policy",
+    "preview",
+    "reaching",
+    "recipe",
+    "save_plan",
+    "stages",
+]
 __all__ += ["dominating", "free", "gained", "hypervolume", "knee", "points_for"]

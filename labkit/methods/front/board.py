@@ -198,7 +198,7 @@ def board_figure(entries: list[Entry], front: list[Point]) -> Figure:
     for i, (gain, entry) in enumerate(ranked):
         look = plots.style(i) | {"ls": ""}
         axis.plot(*zip(*entry.points), ms=7, label=f"{entry.name}: +{gain:.3f}", **look)
-    axis.set(xlabel="share of MACs left", ylabel="validation accuracy", xlim=(0, 1.02), ylim=(0, 1.03))
+    axis.set(xlabel="share of MACs left", ylabel="validation accuracy", xlim=(0, 1), ylim=(0, 1.03))
     for side in (axis.xaxis, axis.yaxis):
         side.set_major_formatter(PercentFormatter(1))
     axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), title="area gained")

@@ -10,7 +10,7 @@ from labkit import models
 from labkit.methods.front.policy import counted
 from labkit.models import Specification
 from labkit.pruning import ChannelPlan, Scores, channel_groups
-from labkit.view.plots import COLOURS, HATCHES, bar_style, panels
+from labkit.view.plots import COLOURS, bar_style, panels
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -49,6 +49,8 @@ def _letters(model: nn.Module, most: int) -> dict[str, str]:
 def _short(layer: str) -> str:
     """``blocks.stage2_block1.conv1`` -> ``stage 2, block 1: conv1``."""
     *where, name = layer.removeprefix("blocks.").removeprefix("features.").split(".")
+    if len(where) > 1:  # the shortcut's convolution
+        name = where.pop()
     place = " ".join(where).replace("_", ", ").replace("stage", "stage ").replace("block", "block ")
     return f"{place}: {name}" if place else name
 
@@ -61,7 +63,6 @@ def _draw(axis, letters: dict[str, str]) -> None:
         box = FancyBboxPatch(
             (1.42, row - 0.3), 0.28, 0.6, "round,pad=0.02", fc=COLOURS[i % 10], ec="black", lw=0.8, alpha=0.45
         )
-        box.set_hatch(HATCHES[i % len(HATCHES)] if list(letters.values()).count(letter) > 1 else "")
         axis.add_patch(box)
         axis.text(1.56, row, letter, ha="center", va="center", weight="bold")
     shared = [letter for letter in order if list(letters.values()).count(letter) > 1]
@@ -80,13 +81,19 @@ def selection(scores: Scores, plans: dict[str, ChannelPlan]) -> Figure:
         f"{title}: " + ", ".join(f"{name} keeps {len(plan.kept[name])} of {plan.total[name]}" for name in names)
         for title, plan in plans.items()
     )
-    figure, axes = panels(len(plans), f"Scores of channels as bars, filled where they stay. {said}.", 2.8, 9.4, sharey=True)
+    figure, axes = panels(
+        len(plans), f"Scores of channels as bars, filled where they stay. {said}.", 2.8, 9.4, sharey=True
+    )
     for axis, (title, plan) in zip(axes, plans.items()):
         start, middles = 0, []
         for i, name in enumerate(names):
             x, stays = start + np.arange(len(scores[name])), plan.mask(name).tolist()
             for place, value, keep in zip(x, scores[name].tolist(), stays):
-                look = {"color": COLOURS[i], "edgecolor": "black"} if keep else {"color": "white", "edgecolor": "0.5", "hatch": "xx"}
+                look = (
+                    {"color": COLOURS[i], "edgecolor": "black"}
+                    if keep
+                    else {"color": "white", "edgecolor": "0.5", "hatch": "xx"}
+                )
                 axis.bar(place, value, 0.8, **look)
             middles.append(x.mean())
             start += len(x) + 1
@@ -112,7 +119,7 @@ def what_half_saves(network: Specification) -> Figure:
         axis.bar(np.arange(len(names)) + 0.4 * (i - 0.5), values, 0.4, label=kind, **bar_style(i))
     axis.set(xlabel="channel group", ylabel="share saved by\nhalving it alone")
     axis.set_xticks(range(len(names)), [name.rpartition(".")[2] for name in names], fontsize=9)
-    axis.yaxis.set_major_formatter(PercentFormatter(1))
+    axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axis.grid(False, axis="x")
     axis.legend()
     return figure

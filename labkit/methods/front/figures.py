@@ -9,7 +9,7 @@ from statistics import mean
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from labkit.methods import criteria
 from labkit.methods.front.geometry import Point, dominating, gained, hypervolume, knee
@@ -52,7 +52,7 @@ def what_a_front_is(found: Iterable[tuple[float, float]]) -> Figure:
         3,
         f"Three times the same {len(found)} points, accuracy over cost. Left: one point and the rectangle to the right of "
         f"it and below it, which it dominates. Middle: the {len(best)} points that none dominates, joined by a staircase, "
-        f"the area below it, {hypervolume(found):.2f}, in grey. Right: the diagonal; the knee, "
+        f"the area below it, {hypervolume(found):.3f}, in grey. Right: the diagonal; the knee, "
         f"the point farthest above it, is at cost {bend.cost:.0%} and accuracy {bend.accuracy:.0%}.",
         height=3.0,
         width=9.6,
@@ -66,11 +66,11 @@ def what_a_front_is(found: Iterable[tuple[float, float]]) -> Figure:
     axes[0].fill_between([one.cost, 1], 0, one.accuracy, color=COLOURS[0], alpha=0.25, hatch="//", lw=0)
     axes[0].set_title("what one point dominates")
     staircase(axes[1], best, "front", fill="0.88")
-    axes[1].set_title(f"the area under the front: {hypervolume(found):.2f}")
+    axes[1].set_title(f"the area under the front: {hypervolume(found):.3f}")
     axes[2].plot(*zip(*best), color="black", marker="o", ls="", ms=6)
     axes[2].plot([0, 1], [0, 1], color="black", ls="--", lw=1)
     axes[2].annotate(
-        "knee", bend, xytext=(18, -28), textcoords="offset points", arrowprops={"arrowstyle": "->", "color": "black"}
+        "knee", bend, xytext=(6, -48), textcoords="offset points", arrowprops={"arrowstyle": "->", "color": "black"}
     )
     axes[2].set_title("where it bends")
     for axis in axes[1:]:
@@ -167,7 +167,7 @@ def fronts(runs: list[Record]) -> Figure:
 
 def widths_left(runs: list[Record], ratio: float) -> Figure:
     """The share of its channels that each group keeps at one ratio of a grid, the mean over seeds: a panel a network,
-    bars by policy; below, on the same axis, the share of the network's MACs that the group's own layers take."""
+    bars by policy, the uniform one as a line."""
     cuts = [run for run in runs if run.kind == CUT and run.config["ratio"] == ratio]
     parents = {run.name: run for run in runs if run.kind == TRAINED}
     by_network = defaultdict(lambda: defaultdict(list))
@@ -201,7 +201,9 @@ def widths_left(runs: list[Record], ratio: float) -> Figure:
         axis.grid(False, axis="x")
     axes[0].set_ylabel("channels left")
     axes[0].yaxis.set_major_formatter(PercentFormatter(1))
-    axes[-1].legend(loc="upper right", fontsize=9)
+    for axis in axes:
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    figure.legend(*axes[-1].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
 
 
