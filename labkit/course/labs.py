@@ -59,10 +59,11 @@ LABS = (
     Lab(
         number=2,
         title="The front",
-        summary="Rank channels by eight criteria on one network, see which of them help without training and what one "
-        "epoch of training leaves of the difference, and reconstruct what the next layer lost.",
-        notebooks=("07_criteria",),
-        points=15,
+        summary="Rank channels by eight criteria, draw the fronts of compression and accuracy of three networks, let "
+        "sensitivity curves and latencies measured on your machine say what each layer gives, and beat the global front "
+        "with a policy of your own.",
+        notebooks=("07_criteria", "08_front", "09_ratios"),
+        points=100,
         report="{archive}.pdf",
         blanks="lab2",
         findings="lab2",

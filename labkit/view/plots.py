@@ -26,13 +26,14 @@ FAINTEST = 1e-4  # a map of scaling factors shows all below it alike
 RESOLUTION = 100  # dots per inch: sharp on a screen, small in a notebook
 
 
-def panels(columns: int, alt: str, height: float = 2.9, width: float = 8.4, **keywords):
-    """A figure with a row of axes, in the lab's style. ``alt`` says in words what will be seen."""
+def panels(columns: int, alt: str, height: float = 2.9, width: float = 8.4, rows: int = 1, **keywords):
+    """A figure with a row of axes (or several; then the axes row by row), in the lab's style. ``alt`` says in words
+    what will be seen."""
     with seaborn.axes_style("whitegrid"), matplotlib.rc_context({"font.size": 10}):
         figure = Figure(figsize=(width, height), layout="constrained")
-        axes = figure.subplots(1, columns, squeeze=False, **keywords)
+        axes = figure.subplots(rows, columns, squeeze=False, **keywords)
     figure.set_label(alt)
-    return figure, axes[0]
+    return figure, axes.ravel()
 
 
 def style(i: int) -> dict:

@@ -38,6 +38,77 @@ RIGHT = {
         "x, y = inputs[:, kept].numpy(), (inputs @ weight.T).numpy()\n"
         "return torch.from_numpy(np.linalg.lstsq(x, y, rcond=None)[0].T.copy())",
     ),
+    "front_area": (
+        "edge, area = reference[1], 0\n"
+        "for i, (cost, accuracy) in enumerate(sorted(map(tuple, points), key=lambda p: (p[0], -p[1]))):\n"
+        "    area += max(0, accuracy - edge) * (reference[0] - cost)\n"
+        "    edge = max(edge, accuracy)\n"
+        "return area",
+        "costs = sorted({cost for cost, _ in points} | {reference[0]})\n"
+        "total = 0.0\n"
+        "for left, right in zip(costs, costs[1:]):\n"
+        "    total += (right - left) * (max(a for c, a in points if c <= left) - reference[1])\n"
+        "return total",
+        "array = np.array(points)\n"
+        "array = array[np.lexsort((array[:, 1], array[:, 0]))]\n"
+        "best = np.maximum.accumulate(array[:, 1])\n"
+        "widths = np.diff(np.append(array[:, 0], reference[0]))\n"
+        "return float(((best - reference[1]) * widths).sum())",
+    ),
+    "group_score": (
+        "total = sum(w.abs().flatten(1).sum(1) for w in weights)\nreturn total / sum(w[0].numel() for w in weights)",
+        "scores = []\n"
+        "for c in range(len(weights[0])):\n"
+        "    own = torch.cat([w[c].reshape(-1) for w in weights])\n"
+        "    scores.append(own.norm(p=1) / len(own))\n"
+        "return torch.stack(scores)",
+        "rows = np.concatenate([np.abs(w.numpy()).reshape(len(w), -1) for w in weights], axis=1)\n"
+        "return torch.from_numpy(rows.mean(axis=1))",
+    ),
+    "global_selection": (
+        "names = [(n, i) for n in scores for i in range(len(scores[n]))]\n"
+        "names.sort(key=lambda pair: float(scores[pair[0]][pair[1]]))\n"
+        "goal = share * sum(len(scores[n]) * costs[n] for n in scores)\n"
+        "gone, paid = set(), 0\n"
+        "for n, i in names:\n"
+        "    if paid >= goal:\n        break\n"
+        "    if sum(1 for m, _ in gone if m == n) == len(scores[n]) - 1:\n        continue\n"
+        "    gone.add((n, i))\n    paid += costs[n]\n"
+        "return {n: [i for i in range(len(scores[n])) if (n, i) not in gone] for n in scores}",
+        "masks = {n: torch.ones(len(s), dtype=torch.bool) for n, s in scores.items()}\n"
+        "everything = torch.cat(list(scores.values()))\n"
+        "owner = [(n, i) for n, s in scores.items() for i in range(len(s))]\n"
+        "paid, goal = 0, share * sum(costs[n] for n, _ in owner)\n"
+        "for k in everything.argsort().tolist():\n"
+        "    n, i = owner[k]\n"
+        "    if paid < goal and masks[n].sum() > 1:\n        masks[n][i] = False\n        paid += costs[n]\n"
+        "return {n: m.nonzero().flatten().tolist() for n, m in masks.items()}",
+        "left = {n: list(enumerate(s.tolist())) for n, s in scores.items()}\n"
+        "need = share * sum(costs[n] * len(c) for n, c in left.items())\n"
+        "while need > 0:\n"
+        "    free = [(v, n, i) for n, c in left.items() if len(c) > 1 for i, v in c]\n"
+        "    if not free:\n        break\n"
+        "    v, n, i = min(free)\n"
+        "    left[n].remove((i, v))\n    need -= costs[n]\n"
+        "return {n: [i for i, _ in c] for n, c in left.items()}",
+    ),
+    "layer_wise": (
+        "return {n: sorted(s.topk(max(1, len(s) - round(share * len(s)))).indices.tolist()) for n, s in scores.items()}",
+        "kept = {}\n"
+        "for n, s in scores.items():\n"
+        "    gone = min(round(share * len(s)), len(s) - 1)\n"
+        "    order = np.argsort(s.numpy())\n"
+        "    kept[n] = [int(i) for i in np.sort(order[gone:])]\n"
+        "return kept",
+        "kept = {}\n"
+        "for n, s in scores.items():\n"
+        "    values = s.tolist()\n"
+        "    stay = list(range(len(values)))\n"
+        "    for _ in range(min(round(share * len(values)), len(values) - 1)):\n"
+        "        stay.remove(min(stay, key=lambda i: values[i]))\n"
+        "    kept[n] = stay\n"
+        "return kept",
+    ),
 }
 
 # function, body, and what it must hear; none may have full points
@@ -49,4 +120,10 @@ NOT_QUITE = (
     ("thinet_step", "return len(removed)", "docstring"),
     ("thinet_step", "removed.append(0)\nreturn 0", "docstring"),
     ("reconstruct", "return inputs", "docstring"),
+    ("front_area", "return 0.5", "docstring"),
+    ("front_area", "points.sort()\nreturn 0.0", "docstring"),
+    ("group_score", "return weights[0].mean()", "docstring"),
+    ("global_selection", "return {name: [0] for name in scores}", "docstring"),
+    ("global_selection", "scores.clear()\nreturn {}", "docstring"),
+    ("layer_wise", "return {name: [0] for name in scores}", "docstring"),
 )

@@ -25,6 +25,41 @@ specification = models.Specification("vgg", (1, 1), (16, 32), 10, 32)
 slimming.prune_explorer(Run("sparsity", {"lambda": 0.1}, specification.to_dict()))
 """
 
+EDITING = """
+from pathlib import Path
+
+import torch
+
+from labkit import front, models, pruning
+from labkit.data import Dataset, Images, shapes
+
+pixels, labels = (torch.from_numpy(array) for array in shapes.generate(60, seed=1))
+images = Images(pixels, labels)
+few = Dataset("few", shapes.CLASSES, images[:40], images[40:50], images[50:])
+model = models.build(models.named("vgg11", 0.1), seed=0).eval()
+front.editor(model, pruning.filter_norms(model), few, Path("plans"))
+"""
+
+
+@needs.browser
+def test_a_slider_of_the_editor_is_moved_a_plan_tried_and_saved(tmp_path):
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.common.keys import Keys
+
+    (tmp_path / "notebooks").mkdir()
+    browser.write_notebook(tmp_path / "notebooks" / "editor.ipynb", EDITING)
+    with browser.jupyterlab(tmp_path / "notebooks", tmp_path) as address, browser.chromium(tmp_path / "chrome") as page:
+        browser.run_notebook(page, address, "editor.ipynb")
+        browser.until(page, f"{TEXT}.includes('MACs (100.0%)')")
+        page.find_element(By.CLASS_NAME, "noUi-handle").send_keys(Keys.END)
+        browser.until(page, f"!{TEXT}.includes('MACs (100.0%)') && {TEXT}.includes(' MACs (')")
+        accuracy, save = page.find_elements(By.CLASS_NAME, "jupyter-button")
+        accuracy.send_keys(Keys.SPACE)
+        browser.until(page, f"{TEXT}.includes('without training: ')")
+        save.send_keys(Keys.SPACE)
+        browser.until(page, f"{TEXT}.includes('saved as my-plan.json')")
+    assert (tmp_path / "notebooks" / "plans" / "my-plan.json").exists()
+
 
 @needs.browser
 def test_a_question_is_answered_and_the_explorer_moved_by_keyboard(tmp_path):

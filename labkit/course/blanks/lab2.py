@@ -1,4 +1,4 @@
-"""The blanks of lab 2, the front: notebook 07, criteria."""
+"""The blanks of lab 2, the front: notebooks 07, criteria, and 08, fronts."""
 
 import math
 
@@ -50,6 +50,80 @@ def _fit_cases(rng):
         inputs, weight = (_tensor(rng, rows, channels, low=-16, high=16) for rows in (samples, outputs))
         yield "reconstruct", "some", [inputs, weight, {"int64": sorted(rng.sample(range(channels), count))}]
     yield "reconstruct", "all", [_tensor(rng, 5, 2), _tensor(rng, 2, 2), {"int64": [0, 1]}]
+
+
+def _front_points(rng, count: int) -> list[list[float]]:
+    """Points of distinct costs and accuracies, in twentieths."""
+    costs, accuracies = (rng.sample(range(1, 20), count) for _ in range(2))
+    return [[cost / 20, accuracy / 20] for cost, accuracy in zip(costs, accuracies)]
+
+
+def _area_cases(rng):
+    corner = [1.0, 0.0]
+    rising = [list(pair) for pair in zip(*(sorted(column) for column in zip(*_front_points(rng, 3))))]
+    yield "front_area", "front", [rising, corner]
+    yield "front_area", "front", [[*rising[1:], rising[0]], corner]
+    points = _front_points(rng, 5)
+    yield "front_area", "dominated", [points, corner]
+    yield "front_area", "dominated", [[*points, *points[:2]], corner]
+    yield "front_area", "reference", [_front_points(rng, 3), [1.5, 0.0]]
+    lifted = [[cost, accuracy / 2 + 0.5] for cost, accuracy in _front_points(rng, 4)]
+    yield "front_area", "reference", [lifted, [1.0, 0.5]]
+
+
+def _weights_cases(rng):
+    def weights(channels: int, *shapes: tuple[int, ...]):
+        return [[_tensor(rng, channels, *shape) for shape in shapes]]
+
+    yield "group_score", "one layer", weights(2, (3, 2, 2))
+    yield "group_score", "coupled", weights(3, (4, 1, 1), (1, 3, 3))
+    yield "group_score", "coupled", weights(2, (2, 2, 2), (5, 1, 1), (2, 1, 1))
+    yield "group_score", "coupled", weights(4, (3,), (2, 2, 1))
+
+
+def _scores_of(rng, **widths: int) -> dict:
+    values = rng.sample(range(1, 200), sum(widths.values()))
+    found = {name: {"float32": [values.pop() / 8 for _ in range(width)]} for name, width in widths.items()}
+    return {"dict": found}
+
+
+def _selection_cases(rng):
+    def costs(**values: int):
+        return {"dict": values}
+
+    for share in (0.25, 0.5):
+        yield "global_selection", "equal costs", [_scores_of(rng, a=5, b=4, c=3), costs(a=1, b=1, c=1), share]
+    for share in (0.25, 0.5, 0.625):
+        yield "global_selection", "costs", [_scores_of(rng, a=3, b=6, c=5), costs(a=9, b=2, c=5), share]
+    low = {"dict": {"a": {"float32": [0.25, 0.125, 0.375]}} | _scores_of(rng, b=4, c=4)["dict"]}
+    for share in (0.5, 0.75):
+        yield "global_selection", "guard", [low, costs(a=4, b=3, c=2), share]
+
+
+def _layer_wise_cases(rng):
+    for share in (0.3, 0.4):
+        yield "layer_wise", "shares", [_scores_of(rng, a=6, b=9, c=4), share]
+    yield "layer_wise", "shares", [_scores_of(rng, first=7, second=3), 0.6]
+    yield "layer_wise", "guard", [_scores_of(rng, a=2, b=8, c=1), 0.9]
+    yield "layer_wise", "guard", [_scores_of(rng, a=1, b=4), 0.7]
+
+
+# Right but for what a mistake replaces
+_SELECTION = """kept = {name: list(range(len(s))) for name, s in scores.items()}
+still = share * sum(costs[name] * len(s) for name, s in scores.items())
+ranking = sorted((v, name, i) for name, s in scores.items() for i, v in enumerate(s.tolist()))
+for _, name, i in ranking:
+    if still <= 0:
+        break
+    if len(kept[name]) > 1:
+        kept[name].remove(i)
+        still -= costs[name]
+return kept"""
+_LAYER_WISE = """kept = {}
+for name, s in scores.items():
+    count = max(1, len(s) - round(share * len(s)))
+    kept[name] = sorted(s.argsort(descending=True)[:count].tolist())
+return kept"""
 
 
 BLANKS = (
@@ -290,6 +364,243 @@ BLANKS = (
                 "kept numbers channels, and they are the columns of inputs: write inputs[:, kept].",
                 says="must have|must match|expected|size|shape|dimension|incompatible",
             ),
+        ),
+    ),
+    Blank(
+        name="front-area",
+        title="Blank 1 · the area under a front",
+        notebook="08_front",
+        points=3,
+        functions={"front_area": ["points", "reference"]},
+        cases=_area_cases,
+        credit=(Credit(1, groups=("front",)), Credit(1, groups=("dominated",)), Credit(1, groups=("reference",))),
+        mistakes=(
+            Mistake(
+                "limit, best = reference\narea = 0.0\nfor cost, accuracy in points:\n"
+                "    if accuracy > best:\n        area += (limit - cost) * (accuracy - best)\n        best = accuracy\n"
+                "return area",
+                "The points are taken in the order in which they come: go through them from the cheapest to the dearest.",
+            ),
+            Mistake(
+                "limit, low = reference\nordered = sorted(points)\n"
+                "ends = [cost for cost, _ in ordered[1:]] + [limit]\n"
+                "return sum((end - cost) * (accuracy - low) for (cost, accuracy), end in zip(ordered, ends))",
+                "Dominated points count: where a dearer point is less accurate than a cheaper one, the staircase stays at "
+                "the height of the cheaper one.",
+            ),
+            Mistake(
+                "limit, low = reference\nreturn sum((limit - cost) * (accuracy - low) for cost, accuracy in points)",
+                "Every point's whole rectangle is added, and the rectangles overlap: count each part of the area once.",
+            ),
+            Mistake(
+                "limit, low = reference\nreturn max((limit - cost) * (accuracy - low) for cost, accuracy in points)",
+                "That is the largest rectangle of a single point: a front is more than its best point.",
+            ),
+            Mistake(
+                "limit, best = reference\narea = 0.0\nfor cost, accuracy in sorted(points):\n"
+                "    if accuracy > best:\n        area += (limit - cost) * (accuracy - best)\n        best = accuracy\n"
+                "return area + reference[1] * (limit - min(cost for cost, _ in points))",
+                "The area goes down to an accuracy of 0: it ends at the reference's accuracy.",
+            ),
+            Mistake(
+                "best = reference[1]\narea = 0.0\nfor cost, accuracy in sorted(points):\n"
+                "    if accuracy > best:\n        area += (1 - cost) * (accuracy - best)\n        best = accuracy\n"
+                "return area",
+                "The area ends at cost 1, whatever the reference is: take the reference's cost.",
+            ),
+            Mistake(
+                "best, front = reference[1], []\nfor cost, accuracy in sorted(points):\n"
+                "    if accuracy > best:\n        front.append((cost, accuracy))\n        best = accuracy\n"
+                "ends = [cost for cost, _ in front[1:]]\n"
+                "return sum((end - cost) * (accuracy - reference[1]) for (cost, accuracy), end in zip(front, ends))",
+                "The last step is missing: the most accurate point dominates as far as the reference's cost.",
+            ),
+            Mistake(
+                "best, front = reference[1], []\nfor cost, accuracy in sorted(points):\n"
+                "    if accuracy > best:\n        front.append((cost, accuracy))\n        best = accuracy\n"
+                "front.append((reference[0], best))\n"
+                "return sum((d - c) * ((a + b) / 2 - reference[1]) for (c, a), (d, b) in zip(front, front[1:]))",
+                "Neighbours are joined by slanted lines: no network lies between two points, so the front is a staircase.",
+            ),
+            Mistake(
+                "best, front = reference[1], []\nfor cost, accuracy in sorted(points):\n"
+                "    if accuracy > best:\n        front.append((cost, accuracy))\n        best = accuracy\n"
+                "front.append((reference[0], best))\n"
+                "return sum((d - c) * (b - reference[1]) for (c, _), (d, b) in zip(front, front[1:]))",
+                "Each step has the height of the dearer point: between two points only the cheaper one is reached.",
+            ),
+        ),
+    ),
+    Blank(
+        name="group-score",
+        title="Blank 2 · the score of coupled channels",
+        notebook="08_front",
+        points=3,
+        functions={"group_score": ["weights"]},
+        cases=_weights_cases,
+        credit=(Credit(2, aspect="values"), Credit(1, aspect="form")),
+        mistakes=(
+            Mistake(
+                "rows = [w.abs().flatten(1).mean(1) for w in weights]\nreturn torch.stack(rows).mean(0)",
+                "That is the mean of the layers' scores: a layer with few weights a channel counts as much as one with "
+                "many. Divide the sum over all layers by the number of weights in all layers.",
+            ),
+            Mistake(
+                "return torch.cat([w.abs().flatten(1) for w in weights], 1).sum(1)",
+                "Not divided by the number of weights: groups of many or wide layers would rank higher, whatever they do.",
+            ),
+            Mistake(
+                "return weights[0].abs().flatten(1).mean(1)",
+                "Only the first layer is looked at: all layers of the group put the channel out.",
+            ),
+            Mistake(
+                "return torch.cat([w.flatten(1) for w in weights], 1).mean(1).abs()",
+                "The absolute value comes too late: positive and negative weights have cancelled already.",
+            ),
+            Mistake(
+                "together = torch.cat([w.flatten(1) for w in weights], 1)\nreturn together.norm(dim=1) / together.shape[1]",
+                "That is the L2 norm: add absolute values, not squares.",
+            ),
+            Mistake(
+                "return torch.cat([w.abs().flatten(1) for w in weights], 1).sum(1) / len(weights)",
+                "Divided by the number of layers: divide by the number of weights.",
+            ),
+            Mistake(
+                "return torch.cat([w.abs().flatten(1).mean(1) for w in weights])",
+                "The layers stand one below the other: a channel has one score, however many layers put it out.",
+            ),
+            Mistake(
+                "return torch.cat([w.abs().flatten() for w in weights]).mean()",
+                "One number for the whole group: then no channel can be told from another.",
+            ),
+            Mistake(
+                "return torch.cat([w.abs().flatten(1) for w in weights], 1).mean(1).tolist()",
+                "The numbers are right, but it is a list: return a tensor.",
+            ),
+        ),
+    ),
+    Blank(
+        name="global-selection",
+        title="Blank 3 · one ranking, different costs",
+        notebook="08_front",
+        points=3,
+        functions={"global_selection": ["scores", "costs", "share"]},
+        cases=_selection_cases,
+        credit=(
+            Credit(1, groups=("equal costs",), aspect="values"),
+            Credit(1, groups=("costs",), aspect="values"),
+            Credit(1, groups=("guard",), aspect="values"),
+        ),
+        mistakes=tuple(
+            Mistake(body, sentence)
+            for body, sentence in (
+                (
+                    _SELECTION.replace("still -= costs[name]", "still -= 1").replace("costs[name] * len(s)", "len(s)"),
+                    "Channels are counted, not what they cost: stop when the share of the cost is gone.",
+                ),
+                (
+                    _SELECTION.replace("in ranking", "in reversed(ranking)"),
+                    "The highest scores go: remove the lowest.",
+                ),
+                (
+                    _SELECTION.replace("share * sum", "(1 - share) * sum"),
+                    "That is the share that should stay: share says how much of the cost goes.",
+                ),
+                (
+                    _SELECTION.replace("if len(kept[name]) > 1:", "if True:"),
+                    "A group can lose all of its channels: its best one has to stay.",
+                ),
+                (
+                    _SELECTION.replace("still <= 0", "still < costs[name]"),
+                    "It stops one channel too early: at least the wanted share has to go.",
+                ),
+                (
+                    _SELECTION.replace("still <= 0", "still < 0"),
+                    "One channel too many where the share is met exactly: stop as soon as nothing is left to remove.",
+                ),
+                (
+                    _SELECTION.replace("if len(kept[name]) > 1:", "if len(kept[name]) == 1:\n        break\n    else:"),
+                    "It stops at the first group that has one channel left: pass on to the next in the ranking.",
+                ),
+                (
+                    _SELECTION.replace("(v, name, i) for", "(v / costs[name], name, i) for"),
+                    "Ranked by score for each unit of cost: a good idea, but not this one. Rank by the score alone.",
+                ),
+                (
+                    _SELECTION.replace(
+                        "return kept",
+                        "return {n: [i for i in range(len(s)) if i not in kept[n]] for n, s in scores.items()}",
+                    ),
+                    "Those are the channels that go: return those that stay.",
+                ),
+                (
+                    "kept = {}\nfor name, s in scores.items():\n    count = max(1, len(s) - round(share * len(s)))\n"
+                    "    kept[name] = sorted(s.argsort(descending=True)[:count].tolist())\nreturn kept",
+                    "Every group by itself: here all channels stand in one ranking.",
+                ),
+                (
+                    _SELECTION.replace(
+                        "return kept", "return {n: [i in kept[n] for i in range(len(s))] for n, s in scores.items()}"
+                    ),
+                    "Those are masks, a True or False for each channel: return the numbers of the channels that stay.",
+                ),
+            )
+        ),
+    ),
+    Blank(
+        name="layer-wise-plan",
+        title="Blank 4 · the same share of every group",
+        notebook="08_front",
+        points=3,
+        functions={"layer_wise": ["scores", "share"]},
+        cases=_layer_wise_cases,
+        credit=(Credit(2, groups=("shares",), aspect="values"), Credit(1, groups=("guard",), aspect="values")),
+        mistakes=tuple(
+            Mistake(body, sentence)
+            for body, sentence in (
+                (
+                    _LAYER_WISE.replace("round(", "int("),
+                    "int cuts off: 60 % of 3 channels are 1.8, and the nearest whole number is 2.",
+                ),
+                (
+                    _LAYER_WISE.replace("max(1, len(s) - round(share * len(s)))", "len(s) - round(share * len(s))"),
+                    "A narrow group loses all of its channels: one has to stay.",
+                ),
+                (
+                    _LAYER_WISE.replace("len(s) - round(share", "round(share"),
+                    "That is the share that goes: share says how much is removed, and the others stay.",
+                ),
+                (
+                    _LAYER_WISE.replace("descending=True", "descending=False"),
+                    "The lowest scores stay: they are the ones to remove.",
+                ),
+                (
+                    _LAYER_WISE.replace("sorted(", "list("),
+                    "The right channels, but in the order of their scores: return them in ascending order.",
+                ),
+                (
+                    _LAYER_WISE.replace("[:count]", "[count:]"),
+                    "Those are the channels that go: return those that stay.",
+                ),
+                (
+                    "kept = {}\nfor name, s in scores.items():\n    count = max(1, len(s) - round(share * len(s)))\n"
+                    "    kept[name] = list(range(count))\nreturn kept",
+                    "The first channels stay, whatever their scores are.",
+                ),
+                (
+                    "values = torch.cat(list(scores.values())).sort().values\n"
+                    "limit = values[round(share * len(values))] if share * len(values) < len(values) - 0.5 else values[-1]\n"
+                    "return {n: [i for i, v in enumerate(s.tolist()) if v >= limit] or [int(s.argmax())] "
+                    "for n, s in scores.items()}",
+                    "One threshold for all groups: here every group loses the same share, whatever its scores are.",
+                ),
+                (
+                    _LAYER_WISE.replace(
+                        "return kept", "return {n: [i in kept[n] for i in range(len(s))] for n, s in scores.items()}"
+                    ),
+                    "Those are masks, a True or False for each channel: return the numbers of the channels that stay.",
+                ),
+            )
         ),
     ),
 )

@@ -4,101 +4,35 @@ It is used only if it fits the schema that a method of ``labkit.methods`` declar
 key; the checks of ``labkit.course.grading.findings`` rely on that.
 """
 
-import json
-import math
-import reprlib
 from functools import cache
-from itertools import islice
 from pathlib import Path
 
-from jsonschema import Draft202012Validator, FormatChecker, ValidationError
-from jsonschema.validators import extend
-
-from labkit import methods, models, training
+from labkit import foreign, methods, training
+from labkit.foreign import MOST_BYTES, Validator, shown
 from labkit.records import Record
 
-MOST_BYTES, MOST_STEPS = 2 * 2**20, 200_000
-MOST_VALUES = 50_000  # each takes jsonschema some microseconds
-FORMATS = FormatChecker(formats=())
+__all__ = ["MOST_BYTES", "MOST_STEPS", "Validator", "read", "shown", "validators"]
 
-
-@FORMATS.checks("network")
-def _is_network(value) -> bool:
-    """Whether a specification is of a network that can be built, on images that can be halved after each stage."""
-    try:
-        specification = models.Specification.from_dict(value)
-        specification.check(models.FAMILIES)
-        return specification.size >= 2 ** (len(specification.blocks) - 1)
-    except Exception:  # whatever a stranger wrote there
-        return False
-
-
-# JSON Schema calls 8.0 an integer; range() does not.
-STRICT = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda checker, value: type(value) is int)
-Validator = extend(Draft202012Validator, type_checker=STRICT)
+MOST_STEPS = 200_000
 
 
 @cache
 def validators() -> dict[str, Validator]:
     """By kind of record, what checks one: the ``KINDS`` that the methods declare."""
     declared = (pair for kinds in methods.declared("KINDS") for pair in kinds.items())
-    return {kind: Validator(schema, format_checker=FORMATS) for kind, schema in declared}
-
-
-def problem(error: ValidationError) -> str:
-    """What is wrong at one place of a record. jsonschema's own message would repeat all of it."""
-    where = ".".join(map(_step, error.absolute_path)) or "the record"
-    if error.validator == "required":
-        missing = (key for key in error.validator_value if key not in error.instance)
-        return f"in {where} {next(missing)} is missing"
-    if error.validator == "additionalProperties":
-        unknown = (key for key in error.instance if key not in error.schema.get("properties", ()))
-        return f"in {where} {shown(next(unknown))} is unknown"
-    return f"{where} is {shown(error.instance)}"
-
-
-def _step(key: str | int) -> str:
-    return str(key) if type(key) is int or key.isidentifier() and len(key) <= 40 else shown(key)
-
-
-def shown(value) -> str:
-    """A value of a stranger's, short and printable."""
-    return f"{value:.6g}" if type(value) is float else reprlib.repr(value)
+    return {kind: foreign.validator(schema) for kind, schema in declared}
 
 
 def read(path: Path) -> Record:
     """The record in ``path``. Raises ``ValueError`` with what is wrong with it."""
-    try:
-        if path.stat().st_size > MOST_BYTES:
-            raise ValueError(f"it is larger than {MOST_BYTES} bytes")
-        raw = path.read_bytes()
-        if raw.count(b",") > MOST_VALUES:
-            raise ValueError(f"it holds more than {MOST_VALUES:,} values")
-        content = json.loads(raw, parse_constant=_refuse, parse_float=_finite, parse_int=_short)
-        kind = content.get("kind") if isinstance(content, dict) else None
-        if not isinstance(kind, str) or kind not in validators():
-            raise ValueError(f"its kind is {shown(kind)}")
-        wrong = list(dict.fromkeys(map(problem, islice(validators()[kind].iter_errors(content), 4))))
-    except (OSError, RecursionError, MemoryError) as error:
-        raise ValueError(f"it cannot be read ({type(error).__name__})") from None
-    if wrong:
-        raise ValueError(", ".join(wrong[:3]) + (", and more" if len(wrong) > 3 else ""))
-    record = Record(**content).with_folder(path.parent)
+    content = foreign.content(path)
+    kind = content.get("kind") if isinstance(content, dict) else None
+    if not isinstance(kind, str) or kind not in validators():
+        raise ValueError(f"its kind is {shown(kind)}")
+    record = Record(**foreign.checked(content, validators()[kind])).with_folder(path.parent)
     if "recipe" in record.config and not (record.history and _steps(record) <= MOST_STEPS):
         raise ValueError(f"it has {len(record.history)} history entries for {_steps(record)} steps")
     return record
-
-
-def _refuse(text: str):
-    raise ValueError(f"it holds {text}")
-
-
-def _finite(text: str) -> float:
-    return float(text) if math.isfinite(float(text)) else _refuse(text[:20])
-
-
-def _short(text: str) -> int:
-    return int(text) if len(text) <= 18 else _refuse(f"{text[:18]}…")
 
 
 def _steps(run: Record) -> int:
