@@ -56,8 +56,8 @@ LABS = (
         title="The front",
         summary="Rank channels by eight criteria on one network, see which of them help without training and what one "
         "epoch of training leaves of the difference, and reconstruct what the next layer lost.",
-        notebooks=("07_criteria",),
-        points=15,
+        notebooks=("07_criteria", "09_ratios"),
+        points=27,
         blanks="lab2",
     ),
     Lab(

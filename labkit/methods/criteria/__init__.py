@@ -20,10 +20,11 @@ from labkit.methods.criteria.study import (
     recipe,
     scored,
     study,
+    trained,
 )
 from labkit.methods.criteria.work import COSTS
 
 __all__ = ["COSTS", "IMAGES", "KINDS", "RATIOS", "STUDIED", "STUDY", "TRAINED", "TUNED", "figures", "results"]
 __all__ += ["agreement", "before_and_after", "comparison", "costs", "table"]
 __all__ += ["errors_by_layer", "filter_on_maps", "rows_by_norm", "where_criteria_look"]
-__all__ += ["network", "rank_correlations", "recipe", "scored", "study"]
+__all__ += ["network", "rank_correlations", "recipe", "scored", "study", "trained"]

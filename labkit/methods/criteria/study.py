@@ -16,7 +16,7 @@ from labkit.methods.schemas import POSITIVE, SHARE, TEXT
 from labkit.models import Specification
 from labkit.pruning import CRITERIA, ChannelPlan, Scores, channel_groups, observed, reconstructed, thin, uniform_plan
 from labkit.records import Record
-from labkit.settings import Profile, Recipe
+from labkit.settings import Profile, Recipe, Settings
 
 RATIOS = (0.3, 0.7)  # of every layer's channels
 IMAGES = 500  # training images that criteria look at
@@ -54,6 +54,19 @@ def network(profile: Profile, classes: int) -> Specification:
 def recipe(profile: Profile) -> Recipe:
     """One epoch at a tenth of the training's rate: long enough to repair, too short to forget the choice."""
     return replace(profile.fine_tune, epochs=1, learning_rate=0.1 * profile.train.learning_rate)
+
+
+def trained(here: Settings, data: Dataset, watch=None) -> Record:
+    """The network of lab 2, trained once, in its folder of runs: notebook 07 writes the same call out."""
+    return training.fit(
+        models.build(network(here.profile, len(data.classes)), seed=here.seed),
+        data,
+        here.profile.train,
+        folder=here.folder / "trained",
+        kind=TRAINED,
+        seed=here.seed,
+        watch=watch,
+    )
 
 
 def scored(model: nn.Module, data: Dataset, seed: int, names: Iterable[str] = STUDIED) -> dict[str, Scores]:

@@ -18,6 +18,7 @@ from labkit.settings import LabError, Recipe
 RECALIBRATION_IMAGES = 1000
 LOOKED_AT = 500  # training images that a criterion sees
 TRAINED, CUT, TUNED, DIVERGED = "front-trained", "front-cut", "front-tuned", "front-diverged"
+POLICY = "front-policy"  # a network that a student's own plan made
 
 CHOICE = {"criterion": TEXT, "policy": TEXT, "ratio": SHARE, "at_least": COUNT, "seed": COUNT}
 COSTS = dict.fromkeys(("parameters", "macs", "parent_parameters", "parent_macs"), schemas.integer(1, 10**15))
@@ -31,6 +32,7 @@ KINDS = {
         PLAN,
     ),
     TUNED: schemas.of_training(TUNED, PLAN),
+    POLICY: schemas.of_training(POLICY, PLAN),
     DIVERGED: schemas.of_kind(DIVERGED, {"run": TEXT}, {"said": schemas.TEXT | {"maxLength": 1000}}),
 }
 
