@@ -127,3 +127,79 @@ NOT_QUITE = (
     ("global_selection", "scores.clear()\nreturn {}", "docstring"),
     ("layer_wise", "return {name: [0] for name in scores}", "docstring"),
 )
+
+# 09 · Ratios
+
+RIGHT |= {
+    "ratios_from_sensitivity": (
+        "chosen = {}\n"
+        "for name, curve in curves.items():\n"
+        "    best = ratios[0]\n"
+        "    for i in range(1, len(ratios)):\n"
+        "        if curve[0] - curve[i] > drop:\n"
+        "            break\n"
+        "        best = ratios[i]\n"
+        "    chosen[name] = best\n"
+        "return chosen",
+        "holds = {name: np.array(curve) >= curve[0] - drop for name, curve in curves.items()}\n"
+        "return {name: ratios[int(np.cumprod(good).sum()) - 1] for name, good in holds.items()}",
+        "def fails(curve):\n"
+        "    return [i for i, a in enumerate(curve) if a < curve[0] - drop] + [len(curve)]\n"
+        "return {name: ratios[fails(curve)[0] - 1] for name, curve in curves.items()}",
+    ),
+    "bisection": (
+        "while high - low > tolerance:\n"
+        "    middle = low + (high - low) / 2\n"
+        "    if cost(middle) <= target:\n"
+        "        high = middle\n"
+        "    else:\n"
+        "        low = middle\n"
+        "return high",
+        "if cost(high) > target:\n"
+        "    return high\n"
+        "def search(a, b):\n"
+        "    if b - a <= tolerance:\n"
+        "        return b\n"
+        "    m = (a + b) / 2\n"
+        "    return search(a, m) if cost(m) <= target else search(m, b)\n"
+        "return search(low, high)",
+        "width = high - low\n"
+        "for _ in range(100):\n"
+        "    if width <= tolerance:\n"
+        "        break\n"
+        "    width /= 2\n"
+        "    if cost(high - width) <= target:\n"
+        "        high -= width\n"
+        "return torch.tensor(high)",
+    ),
+    "rising_ratios": (
+        "ratios, left = [], 1.0\n"
+        "for _ in range(steps - 1):\n"
+        "    left *= (1 - final) ** (1 / steps)\n"
+        "    ratios.append(1 - left)\n"
+        "return ratios + [final]",
+        "return (1 - np.power(1 - final, np.arange(1, steps + 1) / steps)).tolist()",
+        "return tuple(1 - math.exp(k / steps * math.log(1 - final)) for k in range(1, steps + 1))",
+    ),
+    "best_candidate": (
+        "best = None\n"
+        "for i in range(len(after)):\n"
+        "    if latency[i] <= budget and (best is None or after[i] > after[best]):\n"
+        "        best = i\n"
+        "return best",
+        "order = sorted(range(len(after)), key=lambda i: -after[i])\n"
+        "return next((i for i in order if latency[i] <= budget), None)",
+        "allowed = np.where(np.array(latency) <= budget, np.array(after), -1.0)\n"
+        "return int(allowed.argmax()) if allowed.max() >= 0 else None",
+    ),
+}
+
+NOT_QUITE += (
+    ("ratios_from_sensitivity", "return {name: 0.1 for name in curves}", "docstring"),
+    ("ratios_from_sensitivity", "return list(curves.values())[0]", "docstring"),
+    ("bisection", "return (low + high) / 2", "docstring"),
+    ("bisection", "while True:\n    cost(low)", "stops with RuntimeError"),
+    ("rising_ratios", "return [final]", "docstring"),
+    ("best_candidate", "return 0", "docstring"),
+    ("best_candidate", "return after", "docstring"),
+)

@@ -1,4 +1,4 @@
-"""The blanks of lab 2, the front: notebooks 07, criteria, and 08, fronts."""
+"""The blanks of lab 2, the front: notebooks 07, criteria, 08, fronts, and 09, ratios."""
 
 import math
 
@@ -601,6 +601,336 @@ BLANKS = (
                     "Those are masks, a True or False for each channel: return the numbers of the channels that stay.",
                 ),
             )
+        ),
+    ),
+)
+
+
+# 09 · Ratios
+
+
+def _share(rng, low: int, high: int) -> float:
+    """A multiple of 1/64: exact in a float."""
+    return rng.randint(low, high) / 64
+
+
+def _curve_cases(rng):
+    ratios = [0, 0.125, 0.25, 0.375, 0.5]
+
+    def curve(drop, *, back: bool):
+        top, start = _share(rng, 50, 62), rng.randint(1, 3)
+        down = sorted(rng.sample(range(1, 40), len(ratios) - 1))
+        found = [top, *(top - points / 64 for points in down)]
+        found[start] = top - drop if not back else top - drop - 1 / 64
+        found[1:start] = [top - rng.randint(0, round(64 * drop)) / 64 for _ in found[1:start]]
+        found[start + 1 :] = [top - drop - rng.randint(2, 9) / 64 for _ in found[start + 1 :]]
+        return [*found[:-1], top - drop + 1 / 64] if back else found
+
+    for group, back in (("falling", False), ("falling", False), ("coming back", True), ("coming back", True)):
+        drop = _share(rng, 3, 8)
+        curves = {name: curve(drop, back=back) for name in ("conv1", "conv2", "conv3")}
+        yield "ratios_from_sensitivity", group, [{"dict": curves}, ratios, drop]
+    fragile = [_share(rng, 50, 62), *sorted((_share(rng, 5, 20) for _ in ratios[1:]), reverse=True)]
+    yield "ratios_from_sensitivity", "falling", [{"dict": {"conv1": fragile}}, ratios, _share(rng, 1, 6)]
+
+
+def _halving_cases(rng):
+    def falling():
+        steps = [0.0, *sorted(k / 32 + 1 / 100 for k in rng.sample(range(3, 27), 5))]
+        costs = sorted((k / 16 for k in rng.sample(range(2, 15), 5)), reverse=True)
+        return {"Falling": {"steps": steps, "costs": [1.0, *costs]}}, costs
+
+    for number in range(2):
+        cost, costs = falling()
+        yield "bisection", "fine", [cost, costs[number + 1] + 1 / 64, 0.0, 1.0, 1e-6]
+    for number in range(2):
+        cost, costs = falling()
+        yield "bisection", "coarse", [cost, costs[number + 1], 0.0, 1.0, 0.1]
+    cost, costs = falling()
+    yield "bisection", "coarse", [cost, costs[4], 0.5, 2.0, 0.05]
+    cost, costs = falling()
+    yield "bisection", "out of reach", [cost, costs[-1] - 1 / 16, 0.0, 1.0, 0.01]
+
+
+def _rising_cases(rng):
+    for steps in (2, 3, 5):
+        yield "rising_ratios", "several", [rng.randint(10, 29) / 32, steps]
+    yield "rising_ratios", "one", [rng.randint(10, 29) / 32, 1]
+
+
+def _candidate_cases(rng):
+    def lists(count):
+        return [[k / 64 for k in rng.sample(range(low, 63), count)] for low in (6, 30)]
+
+    for count in (4, 5, 6):
+        before, after = lists(count)
+        latency = [k / 8 for k in rng.sample(range(16, 60), count)]
+        budget = sorted(latency)[count // 2] + 1 / 16
+        yield "best_candidate", "within", [before, after, latency, budget]
+    before, after = lists(4)
+    latency = [k / 8 for k in rng.sample(range(16, 60), 4)]
+    yield "best_candidate", "just within", [before, after, latency, latency[after.index(max(after))]]
+    before, after = lists(3)
+    latency = [k / 8 for k in rng.sample(range(16, 60), 3)]
+    yield "best_candidate", "none", [before, after, latency, min(latency) - 1 / 8]
+
+
+BLANKS += (
+    Blank(
+        name="ratios-from-sensitivity",
+        title="Blank 1 · from curves to ratios",
+        notebook="09_ratios",
+        points=3,
+        functions={"ratios_from_sensitivity": ["curves", "ratios", "drop"]},
+        cases=_curve_cases,
+        credit=(Credit(2, groups=("falling",)), Credit(1, groups=("coming back",))),
+        mistakes=(
+            Mistake(
+                "return {g: max(r for r, a in zip(ratios, c) if a >= c[0] - drop) for g, c in curves.items()}",
+                "A curve that fell below the line and came back is taken at its return: stop at the first ratio that fails.",
+            ),
+            Mistake(
+                "return {g: next((r for r, a in zip(ratios, c) if a < c[0] - drop), ratios[-1]) for g, c in curves.items()}",
+                "That is the first ratio that fails: take the last one before it.",
+            ),
+            Mistake(
+                "found = {}\n"
+                "for g, c in curves.items():\n"
+                "    found[g] = 0\n"
+                "    for r, a in zip(ratios, c):\n"
+                "        if a <= c[0] - drop:\n"
+                "            break\n"
+                "        found[g] = r\n"
+                "return found",
+                "A loss of exactly the drop is refused: it is still allowed, so compare with >= and not with >.",
+            ),
+            Mistake(
+                "found = {}\n"
+                "for g, c in curves.items():\n"
+                "    for r, a in zip(ratios, c):\n"
+                "        if a < c[0] * (1 - drop):\n"
+                "            break\n"
+                "        found[g] = r\n"
+                "return found",
+                "The drop is taken as a share of the accuracy: it is a difference, so subtract it.",
+            ),
+            Mistake(
+                "found = {}\n"
+                "for g, c in curves.items():\n"
+                "    found[g] = 0\n"
+                "    for r, a in zip(ratios, c):\n"
+                "        if a < 1 - drop:\n"
+                "            break\n"
+                "        found[g] = r\n"
+                "return found",
+                "The drop is counted from 100 %: count it from the accuracy at ratio 0.",
+            ),
+            Mistake(
+                "found = {}\n"
+                "for g, c in curves.items():\n"
+                "    for i, a in enumerate(c):\n"
+                "        if a < c[0] - drop:\n"
+                "            break\n"
+                "        found[g] = i\n"
+                "return found",
+                "Those are positions in the list: return the ratios that stand there.",
+            ),
+            Mistake(
+                "found = {}\n"
+                "for g, c in curves.items():\n"
+                "    for a in c:\n"
+                "        if a < c[0] - drop:\n"
+                "            break\n"
+                "        found[g] = a\n"
+                "return found",
+                "Those are the accuracies: return the ratios at which they were measured.",
+            ),
+            Mistake(
+                "found = {}\n"
+                "for g, c in curves.items():\n"
+                "    found[g] = 0\n"
+                "    for r, a, b in zip(ratios[1:], c[1:], c):\n"
+                "        if a < b - drop:\n"
+                "            break\n"
+                "        found[g] = r\n"
+                "return found",
+                "Each accuracy is compared with the one before it: many small losses would never add up. Compare with "
+                "the accuracy at ratio 0.",
+            ),
+        ),
+    ),
+    Blank(
+        name="bisection",
+        title="Blank 2 · bisection",
+        notebook="09_ratios",
+        points=3,
+        functions={"bisection": ["cost", "target", "low", "high", "tolerance"]},
+        cases=_halving_cases,
+        credit=(Credit(2, groups=("fine", "coarse")), Credit(1, groups=("out of reach",))),
+        mistakes=(
+            Mistake(
+                "while high - low > tolerance:\n"
+                "    middle = (low + high) / 2\n"
+                "    low, high = (low, middle) if cost(middle) <= target else (middle, high)\n"
+                "return low",
+                "The lower end of the interval does not reach the target: return the upper one.",
+            ),
+            Mistake(
+                "while high - low > tolerance:\n"
+                "    middle = (low + high) / 2\n"
+                "    low, high = (low, middle) if cost(middle) <= target else (middle, high)\n"
+                "return (low + high) / 2",
+                "Nobody has tried the middle of the last interval: return its upper end, which reaches the target.",
+            ),
+            Mistake(
+                "while high - low > tolerance:\n"
+                "    middle = (low + high) / 2\n"
+                "    low, high = (low, middle) if cost(middle) < target else (middle, high)\n"
+                "return high",
+                "A cost that is exactly the target is refused: it reaches it, so compare with <=.",
+            ),
+            Mistake(
+                "while high - low > tolerance:\n"
+                "    middle = (low + high) / 2\n"
+                "    low, high = (low, middle) if cost(middle) > target else (middle, high)\n"
+                "return high",
+                "The wrong half is kept: if the middle costs too much, the answer is above it, since the cost falls.",
+            ),
+            Mistake(
+                "while cost(low) > target and low < high:\n    low += tolerance\nreturn min(low, high)",
+                "It walks up step by step, so cost is asked as often as there are steps: halve the interval instead.",
+            ),
+            Mistake(
+                "middle = (low + high) / 2\n"
+                "while abs(cost(middle) - target) > tolerance:\n"
+                "    low, high = (low, middle) if cost(middle) <= target else (middle, high)\n"
+                "    middle = (low + high) / 2\n"
+                "return middle",
+                "It waits until the cost is close to the target: a cost that falls in steps may never be. The width of the "
+                "interval says when to stop.",
+            ),
+            Mistake(
+                "while high - low > tolerance:\n"
+                "    middle = (low + high) / 2\n"
+                "    low, high = (low, middle) if cost(middle) <= target else (middle, high)\n"
+                "return cost(high)",
+                "That is the cost at the place that was found: return the place.",
+            ),
+            Mistake(
+                "if cost(high) > target:\n"
+                "    return None\n"
+                "while high - low > tolerance:\n"
+                "    middle = (low + high) / 2\n"
+                "    low, high = (low, middle) if cost(middle) <= target else (middle, high)\n"
+                "return high",
+                "Where nothing reaches the target, None comes back: the docstring asks for high then, which comes nearest.",
+            ),
+            Mistake(
+                "low, high = 0, 1\n"
+                "while high - low > tolerance:\n"
+                "    middle = (low + high) / 2\n"
+                "    low, high = (low, middle) if cost(middle) <= target else (middle, high)\n"
+                "return high",
+                "It always searches from 0 to 1: use low and high as they are given.",
+            ),
+        ),
+    ),
+    Blank(
+        name="rising-ratios",
+        title="Blank 3 · a schedule of rising ratios",
+        notebook="09_ratios",
+        points=3,
+        functions={"rising_ratios": ["final", "steps"]},
+        cases=_rising_cases,
+        credit=(Credit(2, groups=("several",)), Credit(1, groups=("one",))),
+        mistakes=(
+            Mistake(
+                "return [final * step / steps for step in range(1, steps + 1)]",
+                "The ratio rises by the same amount, so each step takes a larger share of what is left than the one before. "
+                "Ask what share has to stay in each step.",
+            ),
+            Mistake(
+                "return [1 - (1 - final) ** (step / steps) for step in range(steps)]",
+                "The list begins with ratio 0 and ends before the final one: count the steps from 1.",
+            ),
+            Mistake(
+                "return [1 - (1 - final) ** (step / steps) for step in range(steps + 1)]",
+                "There is one number too many: leave out the 0 before the first step.",
+            ),
+            Mistake(
+                "return [(1 - final) ** (step / steps) for step in range(1, steps + 1)]",
+                "Those are the shares that stay: the ratio is the share that has gone, 1 minus it.",
+            ),
+            Mistake(
+                "return [1 - (1 - final) ** step for step in range(1, steps + 1)]",
+                "Each step removes the final ratio of what is left, so the first step is already there: it takes the root.",
+            ),
+            Mistake(
+                "return [1 - (1 - final) ** (1 / steps)] * steps",
+                "That is what each step removes of what is left: the list has the ratio of the unpruned network after it.",
+            ),
+            Mistake(
+                "return [final ** (steps / step) for step in range(1, steps + 1)]",
+                "The removed share is raised to a power: it is the share that stays which is multiplied in each step.",
+            ),
+            Mistake(
+                "return [1 - (1 - final) ** (step / steps) for step in range(steps, 0, -1)]",
+                "The ratios fall: the first step has the smallest.",
+            ),
+        ),
+    ),
+    Blank(
+        name="best-candidate",
+        title="Blank 4 · the best candidate",
+        notebook="09_ratios",
+        points=3,
+        functions={"best_candidate": ["before", "after", "latency", "budget"]},
+        cases=_candidate_cases,
+        credit=(Credit(2, groups=("within", "just within")), Credit(1, groups=("none",))),
+        mistakes=(
+            Mistake(
+                "return max(range(len(after)), key=lambda i: after[i])",
+                "The most accurate of all is taken, whatever it costs: first leave out those above the budget.",
+            ),
+            Mistake(
+                "return min(range(len(latency)), key=lambda i: latency[i])",
+                "The fastest is taken: the budget says what is fast enough, and then accuracy decides.",
+            ),
+            Mistake(
+                "within = [i for i in range(len(after)) if latency[i] <= budget]\n"
+                "return max(within, key=lambda i: before[i], default=None)",
+                "The accuracies before tuning are compared: what a candidate is worth shows after it.",
+            ),
+            Mistake(
+                "within = [i for i in range(len(after)) if latency[i] <= budget]\n"
+                "return max(within, key=lambda i: after[i] - before[i], default=None)",
+                "The candidate that gains most by tuning is taken: it may have had most to gain. Compare what they end with.",
+            ),
+            Mistake(
+                "within = [i for i in range(len(after)) if latency[i] < budget]\n"
+                "return max(within, key=lambda i: after[i], default=None)",
+                "A latency that is exactly the budget is refused: it is within it, so compare with <=.",
+            ),
+            Mistake(
+                "within = [a for a, ms in zip(after, latency) if ms <= budget]\n"
+                "return within.index(max(within)) if within else None",
+                "That is its position among those within the budget: return its number in the whole list.",
+            ),
+            Mistake(
+                "within = [i for i in range(len(after)) if latency[i] <= budget]\n"
+                "return max(within, key=lambda i: after[i] / latency[i], default=None)",
+                "Accuracy is divided by latency: all within the budget are fast enough, so only accuracy counts.",
+            ),
+            Mistake(
+                "within = [a for a, ms in zip(after, latency) if ms <= budget]\nreturn max(within, default=None)",
+                "That is the accuracy of the best candidate: return its number.",
+            ),
+            Mistake(
+                "within = [i for i in range(len(after)) if latency[i] <= budget]\n"
+                "return max(within, key=lambda i: after[i])",
+                "Where no candidate is within the budget, max of an empty list stops with an error: return None then.",
+                says="empty",
+            ),
         ),
     ),
 )

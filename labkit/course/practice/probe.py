@@ -6,7 +6,8 @@ it imports nothing but torch and the standard library, and knows no expected val
 Arguments are plain data: a number, a list of arguments, ``{"float32": nested lists}`` for a tensor
 (``"gradient": true`` beside it: one that gradients are asked for), ``{"dict": {name: argument}}`` for a
 dictionary, ``{"BatchNorm2d": {name: values}}`` for a layer with that state (``"weight_mask"`` in it: one that
-``torch.nn.utils.prune`` has put this mask on), ``{"Machine": {...}}`` for a ``Machine``.
+``torch.nn.utils.prune`` has put this mask on), ``{"Machine": {...}}`` for a ``Machine``, ``{"Falling": {...}}`` for a
+``Falling`` function.
 """
 
 import ast
@@ -22,7 +23,7 @@ LAYERS = {  # by kind, an empty layer for a weight
     "Linear": lambda weight: nn.Linear(weight.shape[1], weight.shape[0]),
     "Conv2d": lambda weight: nn.Conv2d(weight.shape[1], weight.shape[0], weight.shape[2:], bias=False),
 }
-MOST_NUMBERS, MOST_LETTERS = 4096, 300
+MOST_NUMBERS, MOST_LETTERS, MOST_QUESTIONS = 4096, 300, 200
 COPIED = "copied"
 THREADS = 2  # of torch, when a function that is to time something begins
 IMPORTS = """\
@@ -46,10 +47,10 @@ def decode(argument):
         return torch.tensor(content, dtype=DTYPES[kind], requires_grad=bool(options))
     if kind == "dict":
         return {name: decode(item) for name, item in content.items()}
-    if kind == "Machine":
-        return Machine(**content)
+    if kind in FUNCTIONS:
+        return FUNCTIONS[kind](**content)
     if kind not in LAYERS:
-        known = ", ".join([*DTYPES, "dict", *LAYERS, "Machine"])
+        known = ", ".join([*DTYPES, "dict", *LAYERS, *FUNCTIONS])
         raise ValueError(f"{kind!r} is no kind of argument: choose one of {known}")
     state = {name: torch.tensor(values) for name, values in content.items()}
     stays = state.pop("weight_mask", None)
@@ -79,6 +80,23 @@ class Machine:
         taken = self._script[min(self._runs, len(self._script) - 1)]
         self._runs += 1
         self._seconds += taken / 1000 * (1 if torch.get_num_threads() == self._threads else 3)
+
+
+class Falling:
+    """A function that falls in steps: ``costs[i]`` from ``steps[i]`` on, and ``costs[0]`` before. It may be asked
+    ``MOST_QUESTIONS`` times, as something that takes long to compute."""
+
+    def __init__(self, steps: list[float], costs: list[float]):
+        self._steps, self._costs, self._asked = steps, costs, 0
+
+    def __call__(self, x) -> float:
+        self._asked += 1
+        if self._asked > MOST_QUESTIONS:
+            raise RuntimeError(f"cost was asked more than {MOST_QUESTIONS} times")
+        return self._costs[max(0, sum(step <= x for step in self._steps) - 1)]
+
+
+FUNCTIONS = {"Machine": Machine, "Falling": Falling}  # by kind, what stands for a function that a student's code calls
 
 
 def observe_all(functions: dict, parts: dict) -> dict[str, list[dict]]:

@@ -75,6 +75,13 @@ def test_a_machine_takes_the_time_that_is_written_down_and_more_on_other_threads
     assert round(1000 * elsewhere.clock(), 9) == 6
 
 
+def test_a_falling_function_falls_at_its_steps_and_may_not_be_asked_for_ever():
+    cost = probe.decode({"Falling": {"steps": [0.0, 0.25, 0.5], "costs": [1.0, 0.7, 0.2]}})
+    assert [cost(x) for x in (-1, 0, 0.24, 0.25, 0.499, 0.5, 9)] == [1.0, 1.0, 1.0, 0.7, 0.7, 0.2, 0.2]
+    with pytest.raises(RuntimeError, match=f"more than {probe.MOST_QUESTIONS} times"):
+        [cost(0) for _ in range(probe.MOST_QUESTIONS)]
+
+
 def test_threads_that_are_not_given_back_are_told_and_put_back():
     machine, before = {"Machine": {"milliseconds": [1.0], "threads": 3}}, torch.get_num_threads()
 
