@@ -1,8 +1,8 @@
 """Copy finished runs into data/reference: ``python data/make_reference.py runs/quick-shapes-seed0/lab1 [--weights]``;
 without a folder, only bring the tables in README.md and docs/results.md up to date.
 
-Records, scaling factors, figures and tables always ship. Weights ship with ``--weights``, as
-float16, for the runs that a later notebook starts from.
+Records, figures and tables always ship, scaling factors but for the runs of fronts, where nothing reads them. Weights
+ship with ``--weights``, as float16, for the runs that a later notebook starts from.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from labkit import criteria, files, granularity, records
+from labkit import criteria, files, front, granularity, records
 from labkit.methods.slimming import tables
 from labkit.settings import REFERENCE, REPOSITORY
 from labkit.tools import figures
@@ -32,7 +32,7 @@ def ship(lab: Path, weights: bool) -> Path:
         state, gammas = None, None
         if weights and record.kind in STARTED_FROM:
             state = {k: v.half() if v.dtype == torch.float32 else v for k, v in record.state().items()}
-        if record.snapshots:
+        if record.snapshots and record.kind not in front.KINDS:
             gammas = files.read_tensors(record.folder / records.GAMMAS)["gammas"]
         records.save(record.with_folder(fresh / record.name), state, gammas)
     shutil.rmtree(target, ignore_errors=True)
