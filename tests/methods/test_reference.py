@@ -48,8 +48,10 @@ def record_id(record):
 def test_plan_and_specification_agree(record):
     plan = ChannelPlan.from_dict(record.plan)
     assert list(record.specification.widths) == plan.widths
-    channels = sum(plan.total.values())
-    assert channels - sum(plan.widths) == round(plan.requested * channels)
+    removed = {group: plan.total[group] - len(kept) for group, kept in plan.kept.items()}
+    all_together = sum(removed.values()) == round(plan.requested * sum(plan.total.values()))
+    each_alone = all(count == round(plan.requested * plan.total[group]) for group, count in removed.items())
+    assert all_together or each_alone
     assert min(plan.widths) >= 1
 
 
