@@ -59,7 +59,7 @@ def knee(points: Iterable[tuple[float, float]]) -> Point:
 def gained(front: Iterable[tuple[float, float]], mine: Iterable[tuple[float, float]]) -> float:
     """The area that the points ``mine`` add to a front, 0..1: never less than 0."""
     front = list(front)
-    return hypervolume([*front, *mine]) - hypervolume(front)
+    return max(0.0, hypervolume([*front, *mine]) - hypervolume(front))
 
 
 def free(front: Iterable[tuple[float, float]], unpruned: float) -> float:
