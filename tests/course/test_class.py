@@ -1,15 +1,16 @@
 """A class from a folder of zips to a CSV: every mark as expected, every guess on the list."""
 
+import json
 import os
-import shutil
 
 import class_of
+import fronts
 import nbformat
 import needs
 import pytest
 import submissions as made
 
-from labkit.course import blanks, release
+from labkit.course import blanks, edition, labs, release
 from labkit.course.practice import submit
 from labkit.settings import REFERENCE
 
@@ -104,21 +105,32 @@ def test_the_hidden_seed_is_drawn_once_and_shown_to_nobody(course):
             assert seed not in path.read_text(encoding="utf-8")
 
 
-def test_what_submit_packs_is_collected_without_a_note_and_gets_all_points(tmp_path):
-    notebooks = made.run(made.filled(release.released_notebooks(LAB), {}))
-    for cell in notebooks["05_report"].cells:
+def shipped():
+    """Records of lab 1 by the run's name."""
+    files = (REFERENCE / "quick-shapes-seed0" / LAB.name).glob("*/record.json")
+    return {path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in files}
+
+
+@pytest.mark.parametrize(("lab", "runs"), [(LAB, shipped), (labs.named(2), fronts.honest)], ids=["lab1", "lab2"])
+def test_what_submit_packs_is_collected_without_a_note_and_gets_all_points(lab, runs, tmp_path):
+    notebooks = made.run(made.filled(release.released_notebooks(lab), {}))
+    for cell in notebooks[lab.notebooks[-1]].cells:
         cell.source = cell.source.replace("your student id", "b1234567")
     (tmp_path / "notebooks").mkdir()
     for name, notebook in notebooks.items():
         nbformat.write(notebook, tmp_path / "notebooks" / f"{name}.ipynb")
-    shutil.copytree(REFERENCE / "quick-shapes-seed0" / LAB.name, tmp_path / "runs")
-    (tmp_path / "runs" / "report.pdf").write_bytes(made.report("b1234567"))
-    os.utime(tmp_path / "runs" / "report.pdf", (0, 0))
-    receipt = submit.submit("b1234567", LAB, tmp_path / "notebooks", tmp_path / "runs", tmp_path / "export")
-    assert "together 35 of 35" in str(receipt)
+    for name, content in runs().items():
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "record.json").write_text(json.dumps(content), encoding="utf-8")
+    report = tmp_path / "runs" / edition.current().report_name("b1234567", lab)
+    report.write_bytes(made.report("b1234567"))
+    os.utime(report, (0, 0))
+    receipt = submit.submit("b1234567", lab, tmp_path / "notebooks", tmp_path / "runs", tmp_path / "export")
+    points = sum(blank.points for blank in blanks.of(lab).values())
+    assert f"together {points:g} of {points:g}" in str(receipt)
     for words in (("collect", str(tmp_path / "export")), ("grade",)):
-        class_of.command(*words, f"--course={tmp_path / 'class'}")
-    result = class_of.graded(tmp_path / "class")["b1234567"]
-    assert (result["points"], result["notes"], result["refused"]) == (35, [], None)
+        class_of.command(*words, f"--lab={lab.number}", f"--course={tmp_path / 'class'}")
+    result = class_of.graded(tmp_path / "class", lab)["b1234567"]
+    assert (result["points"], result["notes"], result["refused"]) == (points, [], None)
     doubted = {finding["cell"]: finding["text"] for finding in result["findings"] if not finding["well"]}
     assert doubted and all("course's reference runs" in text for text in doubted.values())
