@@ -3,7 +3,7 @@
 import math
 
 from claims import claim, reach, spread
-from labkit import criteria, records
+from labkit import criteria, front, records
 from labkit.records import Record
 from labkit.settings import REFERENCE
 
@@ -19,6 +19,10 @@ EXACT = {  # prune ratios
     "07-48": ("30 %", "70 %"),
     "07-53": ("30 %", "70 %"),
     "07-56": ("30 %", "70 %"),
+    "08-24": ("30 %",),
+    "08-26": ("30 %",),
+    "08-34": ("40 %",),
+    "08-47": ("40 %", "84 %", "88 %"),
 }
 
 
@@ -136,3 +140,86 @@ def the_order_does_not_survive():
         f"(one of {images} validation images is {100 / images:.2f} points)",
         "the last of the six with BatchNorm re-estimated, and not the last after training",
     ]
+
+
+# 08 · The front
+
+
+def grid() -> list[Record]:
+    """The shipped fronts of three networks."""
+    (lab,) = REFERENCE.glob("fronts-*/lab2")
+    return records.load_all(lab)
+
+
+def winner(found: dict[str, list[float]]) -> str:
+    """The policy of which every seed is above every seed of the other."""
+    first, second = sorted(found, key=lambda policy: -min(found[policy]))
+    return first if min(found[first]) > max(found[second]) else "within the seeds"
+
+
+@claim("08-30")
+def who_wins_where():
+    areas, rows = front.areas(grid()), []
+    for name in ("vgg19", "resnet18", "mobilenetv2"):
+        (network,) = {key[0] for key in areas if key[0].startswith(f"{name}x")}
+        found = [
+            winner({policy: areas[network, policy, cost] for policy in ("global", "uniform")})
+            for cost in ("parameters", "macs")
+        ]
+        rows.append(f"| {name} | {found[0]} | {found[1]} |")
+    return rows
+
+
+def shares(policy: str, ratio: float, cost: str) -> list[float]:
+    """What is left, in every network and seed."""
+    cuts = [run for run in grid() if run.kind == front.CUT]
+    chosen = [run for run in cuts if (run.config["policy"], run.config["ratio"]) == (policy, ratio)]
+    assert len(chosen) == 6
+    return [run.results[cost] / run.results[f"parent_{cost}"] for run in chosen]
+
+
+@claim("08-34")
+def where_each_rule_cuts():
+    early = []
+    for run in grid():
+        if run.kind == front.CUT and (run.config["policy"], run.config["ratio"]) == ("global", 0.4):
+            kept = [(len(run.plan["kept"][name]), total) for name, total in run.plan["total"].items()]
+            first = kept[: len(kept) // 2]
+            early.append(sum(stay for stay, _ in first) / sum(total for _, total in first))
+            assert (kept[-1][0] == 1) == (not run.name.startswith("vgg19"))
+    return [
+        f"keeps {reach(early)} of the channels of the first half of the groups",
+        f"global leaves {reach(shares('global', 0.4, 'parameters'))} of the parameters, but "
+        f"{reach(shares('global', 0.4, 'macs'))} of the MACs",
+        f"layer-wise leaves {reach(shares('uniform', 0.4, 'parameters'))} of the parameters and "
+        f"{reach(shares('uniform', 0.4, 'macs'))} of the MACs",
+    ]
+
+
+def live(experiment) -> tuple[Record, list, list]:
+    """The trained network of an experiment, its global front and our policies as points."""
+    trained, specification = records.load(experiment / "trained"), records.load(experiment / "trained").specification
+    runs = ([r for r in records.load_all(experiment, kind)] for kind in (front.TUNED, front.POLICY))
+    return trained, *(front.points_of(found, specification) for found in runs)
+
+
+@claim("08-39")
+def the_global_front_falls_off_a_cliff():
+    for experiment in SHAPES:
+        trained, points, _ = live(experiment)
+        before, knee = trained.results["validation_accuracy"], front.knee(points)
+        assert before - knee.accuracy < 0.02 and knee.cost > 0.8
+        assert min(point.accuracy for point in points) < 0.3 and min(point.cost for point in points) > 0.5
+    return []
+
+
+@claim("08-50")
+def what_our_policies_gain():
+    gains = []
+    for experiment in SHAPES:
+        trained, points, mine = live(experiment)
+        assert len(mine) == 3
+        gain, free = front.gained(points, mine), front.free(points, trained.results["validation_accuracy"])
+        assert front.points_for(gain, free) == 25
+        gains.append(gain / free)
+    return [f"every reference run gains {reach(gains)} of the free area"]
