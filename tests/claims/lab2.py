@@ -2,8 +2,11 @@
 
 import math
 
+import torch
+
 from claims import claim, reach, spread
 from labkit import criteria, front, records
+from labkit import criteria, ratios, records
 from labkit.records import Record
 from labkit.settings import REFERENCE
 
@@ -223,3 +226,107 @@ def what_our_policies_gain():
         assert front.points_for(gain, free) == 25
         gains.append(gain / free)
     return [f"every reference run gains {reach(gains)} of the free area"]
+# 09 · Ratios
+
+EXACT |= {
+    "09-06": ("0 %", "10 %", "90 %"),
+    "09-08": ("5 points",),
+    "09-11": ("5 points",),
+    "09-18": ("10 points", "20 points"),
+}
+RATIO_RUNS = SHAPES
+
+
+def of_kind(experiment, kind: str) -> Record:
+    (found,) = records.load_all(experiment, kind)
+    return found
+
+
+def digits(values) -> str:
+    """``93.8 to 99.3 %``"""
+    return f"{100 * min(values):.1f} to {100 * max(values):.1f} %"
+
+
+@claim("09-11")
+def the_third_layer_is_among_the_most_fragile():
+    for experiment in RATIO_RUNS:
+        run = of_kind(experiment, ratios.SENSITIVITY)
+        chosen = ratios.tolerated(run.results["curves"], run.config["ratios"], 0.05)
+        assert chosen["features.conv3"] == min(chosen.values()) == 0.3
+        assert all(curve[0] - curve[1] < 0.02 for curve in run.results["curves"].values())
+    return ["at 5 points it can lose 30 %, and no layer less"]
+
+
+@claim("09-18")
+def together_is_worse_than_the_sum():
+    over = []
+    for experiment in RATIO_RUNS:
+        run = of_kind(experiment, ratios.SENSITIVITY)
+        for row in run.results["together"]:
+            alone, joint, again = ratios.drops(run, row)
+            if row["drop"] <= 0.1:
+                assert joint > alone and again < joint / 2
+            else:
+                over.append(alone)
+    assert max(over) > 1
+    return ["at every threshold up to 10 points", "takes more than half of the joint loss back"]
+
+
+@claim("09-26")
+def sensitivity_is_far_ahead_of_the_global_ranking():
+    mine, ranking = [], []
+    for experiment in RATIO_RUNS:
+        for target in ratios.TARGETS:
+            for found, folder in ((mine, "policy-sensitivity"), (ranking, "ratios/global")):
+                run = records.load(experiment / f"{folder}-{100 * target:g}")
+                found.append(run.results["validation_accuracy"])
+    assert min(mine) > max(ranking)
+    return [f"{digits(mine)} of the images are right, and {digits(ranking)}"]
+
+
+@claim("09-35")
+def steps_do_not_win_at_equal_epochs():
+    rising, once = [], {"1": [], "0.1": [], "0.01": []}
+    for experiment in RATIO_RUNS:
+        results = of_kind(experiment, ratios.SCHEDULES).results
+        rising.append(results["rising"][-1])
+        for factor, found in once.items():
+            found.append(results["one_shot"][factor][-1])
+        assert once["0.01"][-1] < rising[-1] < once["0.1"][-1] < once["1"][-1]
+        assert min(results["rising"][:-1]) > 0.9
+    ahead = [full - tenth for full, tenth in zip(once["1"], once["0.1"])]
+    return [
+        f"rising ends at {reach(rising)}, and at once with the same rate at {reach(once['0.1'])}",
+        f"for so short a repair: {reach(once['0.01'])}",
+        f"comes to {reach(once['1'])}, ahead of a tenth by {apart(ahead)}",
+    ]
+
+
+@claim("09-40")
+def what_penalties_do():
+    half, other, price, ahead, second = [], [], [], [], []
+    for experiment in RATIO_RUNS:
+        run = of_kind(experiment, ratios.REGULARIZATIONS)
+        found, place = run.results["penalties"], run.config["ratios"].index(0.5)
+        half += [curve[place] for curve in found["L1"]["curves"].values()]
+        other += [curve[place] for name in ("none", "L2") for curve in found[name]["curves"].values()]
+        price.append(found["none"]["parent"] - found["L1"]["parent"])
+        ahead += [found["L1"]["tuned"][name] - value for name, value in found["none"]["tuned"].items()]
+        second += [found["L2"]["tuned"][name] - value for name, value in found["none"]["tuned"].items()]
+    assert min(ahead) > 0 and len(second) / 2 < sum(gain > 0 for gain in second) < len(second)
+    shares = {
+        name: [gone_below(experiment / f"trained-{name.lower()}") for experiment in RATIO_RUNS] for name in ("L1", "L2")
+    }
+    assert max(shares["L2"]) < 0.01
+    return [
+        f"after L1, {reach(half)} of the images are right in the reference runs; without it, or with L2, {reach(other)}",
+        f"it costs {apart(price)}",
+        f"Of its factors {reach(shares['L1'])} are below 0.01. With L2, at most 1 % are",
+        f"by {apart(ahead)}",
+    ]
+
+
+def gone_below(folder, threshold: float = 0.01) -> float:
+    """The share of a run's scaling factors that end below a threshold."""
+    last = torch.cat(list(records.load(folder).gammas()[-1].values()))
+    return float((last < threshold).float().mean())

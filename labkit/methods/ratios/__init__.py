@@ -1,24 +1,25 @@
 """Ratios: who decides how much of each layer goes. Sensitivity, rising schedules, NetAdapt with a measured table."""
 
-from labkit.methods.ratios.curves import (
-    CRITERION,
-    DROPS,
-    RATIOS,
-    SENSITIVITY,
-    TARGETS,
-    TUNED,
-    families,
-    global_plan_for,
-    plan_for,
-    scored,
-    sensitivities,
+from labkit.methods.ratios.adapt import (
+    LATENCIES,
+    SEARCH,
+    Candidate,
+    budgets,
+    chosen,
+    latencies,
+    long_term,
+    member,
+    netadapt,
+    plans,
+    widest,
 )
-from labkit.methods.ratios.curves import SCHEMA as _OF_CURVES
+from labkit.methods.ratios.adapt import SCHEMAS as _OF_SEARCH
 from labkit.methods.ratios.drawings import halving, netadapt_loop, shares_of_layers, ways_up
 from labkit.methods.ratios.figures import (
     after_penalties,
     compared,
     curves,
+    drops,
     errors,
     figures,
     penalties_table,
@@ -33,20 +34,6 @@ from labkit.methods.ratios.figures import (
 )
 from labkit.methods.ratios.latency import MULTIPLE, TABLE, Block, LatencyTable, conditions, loaded, measured
 from labkit.methods.ratios.latency import SCHEMA as _OF_TABLE
-from labkit.methods.ratios.netadapt import (
-    LATENCIES,
-    SEARCH,
-    Candidate,
-    budgets,
-    chosen,
-    latencies,
-    long_term,
-    member,
-    netadapt,
-    plans,
-    widest,
-)
-from labkit.methods.ratios.netadapt import SCHEMAS as _OF_SEARCH
 from labkit.methods.ratios.policies import bisected, macs_left, ratio_plan, rising, tolerated
 from labkit.methods.ratios.schedules import (
     FINAL,
@@ -59,6 +46,20 @@ from labkit.methods.ratios.schedules import (
     schedules,
 )
 from labkit.methods.ratios.schedules import SCHEMAS as _OF_SCHEDULES
+from labkit.methods.ratios.sensitivity import (
+    CRITERION,
+    DROPS,
+    RATIOS,
+    SENSITIVITY,
+    TARGETS,
+    TUNED,
+    families,
+    global_plan_for,
+    plan_for,
+    scored,
+    sensitivities,
+)
+from labkit.methods.ratios.sensitivity import SCHEMA as _OF_CURVES
 from labkit.methods.ratios.work import COSTS
 
 KINDS = {SENSITIVITY: _OF_CURVES, TABLE: _OF_TABLE} | _OF_SEARCH | _OF_SCHEDULES
@@ -89,4 +90,4 @@ __all__ += [
     "rising",
 ]
 __all__ += ["schedules", "schedules_table", "scored", "search", "sensitivities", "shares_of_layers", "table_slices"]
-__all__ += ["together", "tolerated", "ways", "ways_up", "widest"]
+__all__ += ["drops", "together", "tolerated", "ways", "ways_up", "widest"]

@@ -7,11 +7,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from labkit.methods.ratios.curves import SENSITIVITY
+from labkit.methods.ratios.adapt import LATENCIES, SEARCH, plans
 from labkit.methods.ratios.latency import TABLE
-from labkit.methods.ratios.netadapt import LATENCIES, SEARCH, plans
 from labkit.methods.ratios.policies import macs_left, tolerated
 from labkit.methods.ratios.schedules import REGULARIZATIONS, SCHEDULES
+from labkit.methods.ratios.sensitivity import SENSITIVITY
 from labkit.pruning import ChannelPlan
 from labkit.records import Record, experiment_name, folders_with_runs, load_all, over_seeds
 from labkit.settings import LabError
@@ -59,7 +59,7 @@ def together(study: Record) -> Figure:
     rows = {"alone, added up": [], "all together": [], "together, BatchNorm re-estimated": []}
     seeds = over_seeds(study) or [study]
     for run in seeds:
-        for name, values in zip(rows, zip(*map(lambda row: _drops(run, row), run.results["together"]))):
+        for name, values in zip(rows, zip(*map(lambda row: drops(run, row), run.results["together"]))):
             rows[name].append(values)
     said = "; ".join(
         f"{name} {', '.join(f'{100 * v:.0f}' for v in np.mean(found, axis=0))}" for name, found in rows.items()
@@ -79,7 +79,7 @@ def together(study: Record) -> Figure:
     return figure
 
 
-def _drops(run: Record, row: dict) -> tuple[float, float, float]:
+def drops(run: Record, row: dict) -> tuple[float, float, float]:
     """What one threshold's plan loses: alone and added up, together, re-estimated; in 0..1."""
     places = {group: run.config["ratios"].index(ratio) for group, ratio in row["ratios"].items()}
     alone = sum(curve[0] - curve[places[group]] for group, curve in run.results["curves"].items())
@@ -137,7 +137,7 @@ def ways(study: Record) -> Figure:
         axis.plot(epochs, found, ms=6, label=name, **style(i))
     for epoch, ratio, accuracy in zip(epochs, study.results["ratios"], study.results["rising"]):
         axis.annotate(
-            f"{ratio:.0%} cut", (epoch, accuracy), (0, 7), textcoords="offset points", ha="center", fontsize=8
+            f"{ratio:.0%} cut", (epoch, accuracy), (0, -16), textcoords="offset points", ha="center", fontsize=8
         )
     axis.axhline(study.results["parent"], color="black", ls=":", lw=1)
     axis.set(xlabel="epochs of fine-tuning", ylabel="validation accuracy", ylim=(0, 1.12), xticks=list(epochs))
@@ -251,9 +251,7 @@ def predicted_and_measured(latencies: Record) -> Figure:
         mine = [name for name in found if _kind(name) == kind]
         y = [(1 + off[name]) * found[name] for name in mine]
         axis.plot([found[name] for name in mine], y, ms=7, label=kind, **(style(i) | {"ls": ""}))
-    axis.set(
-        xlabel="ms measured (median of repeats)", ylabel="ms predicted by the table", xlim=(0, most), ylim=(0, most)
-    )
+    axis.set(xlabel="ms measured", ylabel="ms predicted by the table", xlim=(0, most), ylim=(0, most))
     axis.legend(loc="upper left", fontsize=9)
     return figure
 

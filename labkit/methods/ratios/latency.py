@@ -24,7 +24,8 @@ TABLE = "ratios-latency-table"
 SHARES = (0.125, 0.25, 0.5, 0.75, 1.0)  # of a block's channels: where the table is measured
 COLOURS = 3
 MULTIPLE = 8  # CPUs compute channels in blocks: 13 take as long as 16, so only whole blocks are worth removing
-BATCH, THREADS, ROUNDS = 16, 1, 15
+BATCH, THREADS, ROUNDS = 16, 1, 20
+UNDISTURBED, MEDIAN = 0.25, 0.5  # quantiles of the repeats: the lower one is about what a run takes that nothing stops
 DTYPE = torch.float32
 
 CONDITIONS = {"machine": TEXT, "torch": TEXT, "threads": schemas.integer(1, 1024), "batch": schemas.IMAGES}
@@ -140,20 +141,20 @@ def blocks_of(model: nn.Module) -> list[nn.Sequential]:
 
 @torch.inference_mode()
 def in_turns(networks: list[nn.Module], batch: int = BATCH, rounds: int = ROUNDS, threads: int = THREADS) -> Tensor:
-    """Milliseconds of each block of each network, median over ``rounds``, float64 (networks, blocks). Every round runs
-    every network once, so that a machine that slows down slows all of them; each is run once, untimed, before. Random
-    images in float32, channels last."""
+    """Milliseconds of each block of each network in each of ``rounds``, float64 (rounds, networks, blocks). Every round
+    runs every network once, in another order, so that a machine that slows down, or is stopped every so often, slows all of
+    them; each is run once, untimed, before. Random images in float32, channels last."""
     chains = [blocks_of(_ready(network)) for network in networks]
     size = models.image_size(networks[0])
-    x = torch.randn(batch, 3, size, size, generator=torch.Generator().manual_seed(0))
-    x = x.to(memory_format=torch.channels_last)
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(batch, COLOURS, size, size, generator=generator).to(memory_format=torch.channels_last)
     taken = torch.empty(rounds, len(chains), len(chains[0]), dtype=torch.float64)
     with hardware.threads(threads):
         for turn in range(rounds):
-            for number, chain in enumerate(chains):
-                _clocked(chain, x)
-                taken[turn, number] = torch.tensor(_clocked(chain, x), dtype=torch.float64).diff().mul(1000)
-    return taken.median(0).values
+            for number in torch.randperm(len(chains), generator=generator).tolist():
+                _clocked(chains[number], x)
+                taken[turn, number] = torch.tensor(_clocked(chains[number], x), dtype=torch.float64).diff().mul(1000)
+    return taken
 
 
 def _clocked(chain: list[nn.Sequential], x: Tensor) -> list[float]:
@@ -193,7 +194,7 @@ def measured(network: Specification, folder: Path, batch: int = BATCH, threads: 
         places = [[grid(width)[min(p, len(grid(width)) - 1)] for p in range(len(SHARES))] for width in network.widths]
         widths = [[place[pair[i % 2]] for i, place in enumerate(places)] for pair in pairs]
         networks = [models.build(network.with_widths(chosen), seed=0) for chosen in [*widths, network.widths]]
-        *rows, whole = in_turns(networks, batch, ROUNDS, threads).tolist()
+        *rows, whole = in_turns(networks, batch, ROUNDS, threads).quantile(UNDISTURBED, dim=0).tolist()
         found = {name: defaultdict(list) for name in names}
         for chosen, row in zip(widths, rows):
             for name, inputs, outputs, taken in zip(names, [COLOURS, *chosen], chosen, row):

@@ -9,8 +9,8 @@ from torch import Tensor
 from labkit import models, pruning, records, training
 from labkit.data import Dataset
 from labkit.methods import schemas
-from labkit.methods.ratios.curves import CRITERION, MADE_FROM, RATIOS, TUNED, made_from
 from labkit.methods.ratios.policies import rising
+from labkit.methods.ratios.sensitivity import CRITERION, MADE_FROM, RATIOS, TUNED, made_from
 from labkit.methods.schemas import COUNT, SHARE, TEXT
 from labkit.pruning import CRITERIA, Prepared
 from labkit.records import Record

@@ -1,8 +1,8 @@
 """What notebook 09 trains and looks at, for the estimate."""
 
-from labkit.methods.ratios.curves import DROPS, RATIOS, RECALIBRATION_IMAGES, TARGETS
-from labkit.methods.ratios.netadapt import ITERATIONS, SHORT, SHORT_TERM
+from labkit.methods.ratios.adapt import ITERATIONS, SHORT, SHORT_TERM
 from labkit.methods.ratios.schedules import FACTORS, FINAL, JUDGED_BY, STEPS
+from labkit.methods.ratios.sensitivity import DROPS, RATIOS, RECALIBRATION_IMAGES, TARGETS
 from labkit.settings import Profile
 from labkit.tools.estimate import Cost, Sizes, Work
 from labkit.training.together import START_UP

@@ -13,8 +13,8 @@ from torch import nn
 from labkit import models, pruning, records, training
 from labkit.data import Dataset, augmented_batches
 from labkit.methods import schemas
-from labkit.methods.ratios.curves import CRITERION, MADE_FROM, TUNED, made_from
-from labkit.methods.ratios.latency import MULTIPLE, ROUNDS, LatencyTable, in_turns, loaded
+from labkit.methods.ratios.latency import MEDIAN, MULTIPLE, ROUNDS, UNDISTURBED, LatencyTable, in_turns, loaded
+from labkit.methods.ratios.sensitivity import CRITERION, MADE_FROM, TUNED, made_from
 from labkit.methods.schemas import COUNT, POSITIVE, SHARE, TEXT
 from labkit.pruning import CRITERIA, ChannelPlan
 from labkit.records import Record
@@ -38,7 +38,7 @@ SCHEMAS = {
     LATENCIES: schemas.of_kind(
         LATENCIES,
         {"table": TEXT, "networks": schemas.by_name(schemas.array(schemas.integer(1, 4096), 64), 200)},
-        {"predicted": schemas.by_name(POSITIVE, 200), "measured": schemas.by_name(POSITIVE, 200)}
+        dict.fromkeys(("predicted", "measured", "median"), schemas.by_name(POSITIVE, 200))
         | {"whole_then": POSITIVE, "whole_now": POSITIVE},
     ),
 }
@@ -206,8 +206,8 @@ def long_term(
 
 def latencies(table: Record, networks: dict[str, Sequence[int]], folder: Path) -> Record:
     """Milliseconds of networks of these widths, by name: what the table predicts, and what a measurement gives under
-    the same conditions, in turns with the unpruned network: ``whole_now``, beside ``whole_then`` of the table. Made
-    once."""
+    the same conditions (``measured``: the quantile that the table has; ``median``), in turns with the unpruned network:
+    ``whole_now``, beside ``whole_then``, its time in the table. Made once."""
     times = loaded(table)
     config = {"table": records.identity(table), "networks": {name: list(widths) for name, widths in networks.items()}}
 
@@ -215,10 +215,13 @@ def latencies(table: Record, networks: dict[str, Sequence[int]], folder: Path) -
         built = [models.build(table.specification.with_widths(widths), seed=0) for widths in networks.values()]
         whole = models.build(table.specification, seed=0)
         batch, threads = times.conditions["batch"], times.conditions["threads"]
-        *found, now = in_turns([*built, whole], batch, 2 * ROUNDS, threads).sum(1).tolist()
+        taken = in_turns([*built, whole], batch, 2 * ROUNDS, threads)
+        *found, now = taken.quantile(UNDISTURBED, dim=0).sum(1).tolist()
+        medians = taken.sum(2).quantile(MEDIAN, dim=0).tolist()
         results = {
             "predicted": {name: times.predicted(dict(zip(times.blocks, widths))) for name, widths in networks.items()},
             "measured": dict(zip(networks, found)),
+            "median": dict(zip(networks, medians)),
             "whole_then": times.whole,
             "whole_now": now,
         }
