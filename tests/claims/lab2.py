@@ -5,8 +5,7 @@ import math
 import torch
 
 from claims import claim, reach, spread
-from labkit import criteria, front, records
-from labkit import criteria, ratios, records
+from labkit import criteria, front, ratios, records
 from labkit.records import Record
 from labkit.settings import REFERENCE
 
@@ -226,6 +225,8 @@ def what_our_policies_gain():
         assert front.points_for(gain, free) == 25
         gains.append(gain / free)
     return [f"every reference run gains {reach(gains)} of the free area"]
+
+
 # 09 · Ratios
 
 EXACT |= {
