@@ -152,15 +152,14 @@ def fronts(runs: list[Record]) -> Figure:
             axis.errorbar(x, y, reach, label=choice.rpartition(", ")[2], capsize=3, lw=1.2, ms=5, **style(i))
         unpruned = mean(value for (name, *_), point in found.items() if name == network for value in point["parent"])
         axis.axhline(unpruned, color="black", lw=1, ls=":", label="unpruned")
-        axis.set(xlabel=LEFT[cost], xlim=(0, 1.03), ylim=(0, None))
-        axis.label_outer(remove_inner_ticks=False)
-        axis.set_xlabel(LEFT[cost])
+        axis.set(xlabel=LEFT[cost], xlim=(0, 1.03))
         axis.xaxis.set_major_formatter(PercentFormatter(1))
         if number < len(networks):
             axis.set_title(_title(network))
         if number % len(networks) == 0:
             axis.set_ylabel("validation accuracy")
             axis.yaxis.set_major_formatter(PercentFormatter(1))
+    axes[0].set_ylim(bottom=0)  # shared; before the last line is drawn it would fix the upper end
     axes[-1].legend(loc="lower right", fontsize=9)
     return figure
 
