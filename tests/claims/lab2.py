@@ -234,6 +234,9 @@ EXACT |= {
     "09-08": ("5 points",),
     "09-11": ("5 points",),
     "09-18": ("10 points", "20 points"),
+    "09-35": ("80 %",),
+    "09-40": ("80 %",),
+    "09-56": ("10.5 %", "31 %", "20 %"),
 }
 RATIO_RUNS = SHAPES
 
@@ -331,3 +334,13 @@ def gone_below(folder, threshold: float = 0.01) -> float:
     """The share of a run's scaling factors that end below a threshold."""
     last = torch.cat(list(records.load(folder).gammas()[-1].values()))
     return float((last < threshold).float().mean())
+
+
+@claim("09-56")
+def the_table_predicts_the_family():
+    for experiment in RATIO_RUNS:
+        off = ratios.errors(of_kind(experiment, ratios.LATENCIES))
+        assert max(abs(error) for name, error in off.items() if name.startswith("netadapt")) < 0.2
+        low = [error for name, error in off.items() if "sensitivity" in name]
+        assert sum(low) / len(low) < sum(e for n, e in off.items() if n.startswith("netadapt")) / 6
+    return ["every network of the search within 20 %, in every reference run"]
