@@ -160,7 +160,7 @@ def fronts(runs: list[Record]) -> Figure:
             axis.set_ylabel("validation accuracy")
             axis.yaxis.set_major_formatter(PercentFormatter(1))
     axes[0].set_ylim(bottom=0)  # shared; before the last line is drawn it would fix the upper end
-    axes[-1].legend(loc="lower right", fontsize=9)
+    figure.legend(*axes[-1].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
 
