@@ -9,11 +9,12 @@ import argparse
 import json
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 
-from labkit import criteria, files, front, granularity, records
+from labkit import criteria, files, front, granularity, ratios, records
 from labkit.methods.slimming import tables
 from labkit.settings import REFERENCE, REPOSITORY
 from labkit.tools import figures
@@ -41,16 +42,25 @@ def ship(lab: Path, weights: bool) -> Path:
     return target
 
 
+def found(kind: str) -> Iterator[records.Record]:
+    """Every shipped run of a kind."""
+    return (run for lab in records.folders_with_runs(REFERENCE) for run in records.load_all(lab, kind))
+
+
 def blocks() -> dict[str, str]:
     """The generated tables by the name that marks their place: ``<!-- NAME -->`` ... ``<!-- end -->``."""
     families = tables.families(REFERENCE)
     published = json.loads((REPOSITORY / "data" / "published.json").read_text(encoding="utf-8"))
     ours = [row for members in families.values() for row in tables.compared(members)]
-    studies = (study for lab in records.folders_with_runs(REFERENCE) for study in records.load_all(lab, criteria.STUDY))
-    compared = {records.experiment_name(study.folder.parent).rpartition("-seed")[0]: study for study in studies}
+    compared = {records.experiment_name(s.folder.parent).rpartition("-seed")[0]: s for s in found(criteria.STUDY)}
     stories = {f"story: {name}": tables.story_table(members) for name, members in families.items()}
     stories |= {f"criteria: {family}": criteria.table(study) for family, study in compared.items()}
+    by_seed = {kind: next(iter(found(kind))) for kind in (ratios.SCHEDULES, ratios.REGULARIZATIONS)}
     return stories | {
+        "fronts": front.areas_table(records.load_all(REFERENCE / "fronts-folder-cifar10" / "lab2")),
+        "policies": front.gains_table(REFERENCE),
+        "schedules": ratios.schedules_table(by_seed[ratios.SCHEDULES]),
+        "regularizations": ratios.penalties_table(by_seed[ratios.REGULARIZATIONS]),
         "term-project": granularity.term_project_table(),
         "comparison": tables.comparison_table(ours + published),
         "promises": tables.promises_table(families),

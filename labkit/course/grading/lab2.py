@@ -24,7 +24,6 @@ from labkit.settings import Profile
 AHEAD = 0.4  # validation over training images in one epoch of fine-tuning; 0.29 is the most in the course's runs
 ABOVE = 0.03  # the unpruned network
 COUNTED = 3  # policies, as notebook 08 says: those that gain most together
-COURSES = "policy-sensitivity"  # so begin the names of those that notebook 09 makes for everybody
 WEAK = 0.1  # of area, below the course's own global fronts
 
 
@@ -145,7 +144,7 @@ def standing(case: Case) -> Standing:
     """The policies against the global front, with the runs that count. Over a front with gaps nothing is gained."""
 
     def points(kind: str) -> dict[str, Point]:
-        runs = [run for run in case.of(kind) if not run.name.startswith(COURSES) and counts(case, run)]
+        runs = [run for run in case.of(kind) if not run.name.startswith(front.BY_SENSITIVITY) and counts(case, run)]
         return {run.name: front.points_of([run], case.parent(run, criteria.TRAINED).specification)[0] for run in runs}
 
     base, mine, whole = list(points(front.TUNED).values()), points(front.POLICY), not missing_ratios(case)
@@ -158,7 +157,7 @@ def standing(case: Case) -> Standing:
     alone = {name: gained([point]) for name, point in mine.items()}
     helpful = [mine[name] for name, gain in alone.items() if gain]
     best = max(map(gained, combinations(helpful, min(COUNTED, len(helpful)))))
-    own = [run for run in case.of(front.POLICY) if not run.name.startswith(COURSES)]
+    own = [run for run in case.of(front.POLICY) if not run.name.startswith(front.BY_SENSITIVITY)]
     return Standing(
         area=area,
         free=free,

@@ -9,6 +9,7 @@ from labkit.methods.front.figures import (
     areas_table,
     figures,
     fronts,
+    gains_table,
     policies,
     policies_table,
     results,
@@ -18,8 +19,10 @@ from labkit.methods.front.figures import (
 from labkit.methods.front.geometry import SCALE, Point, dominating, free, gained, hypervolume, knee, points_for
 from labkit.methods.front.grid import Grid, read
 from labkit.methods.front.policy import (
+    BY_SENSITIVITY,
     RATIOS,
     cost,
+    counted,
     described,
     fine_tuned,
     fine_tuned_all,
@@ -39,9 +42,19 @@ from labkit.methods.front.policy import (
 from labkit.methods.front.view import front, table
 from labkit.methods.front.work import CUT, DIVERGED, KINDS, POLICY, TRAINED, TUNED, in_turns, make
 
-__all__ = ["COSTS", "CUT", "DIVERGED", "KINDS", "POLICY", "RATIOS", "SCALE", "TRAINED", "TUNED"]
+__all__ = ["BY_SENSITIVITY", "COSTS", "CUT", "DIVERGED", "KINDS", "POLICY", "RATIOS", "SCALE", "TRAINED", "TUNED"]
 __all__ += ["Entry", "Grid", "Point", "figures", "front", "in_turns", "make", "read", "results", "table"]
-__all__ += ["areas", "areas_table", "coupled", "fronts", "policies", "policies_table", "selection"]
+__all__ += [
+    "areas",
+    "areas_table",
+    "counted",
+    "coupled",
+    "gains_table",
+    "fronts",
+    "policies",
+    "policies_table",
+    "selection",
+]
 __all__ += ["what_a_front_is", "what_half_saves", "widths_left"]
 __all__ += ["board", "board_figure", "board_table", "entry", "read_entry", "save_entry"]
 __all__ += ["cost", "described", "editor", "fine_tuned", "fine_tuned_all", "global_front", "knobs", "linear_latency"]

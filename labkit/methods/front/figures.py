@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from labkit.methods import criteria
-from labkit.methods.front.geometry import Point, dominating, gained, hypervolume, knee
-from labkit.methods.front.policy import points_of
+from labkit.methods.front.geometry import Point, dominating, free, gained, hypervolume, knee
+from labkit.methods.front.policy import BY_SENSITIVITY, points_of
 from labkit.methods.front.view import points, table
 from labkit.methods.front.work import CUT, POLICY, TRAINED, TUNED
 from labkit.records import Record, experiment_name, folders_with_runs, load_all
@@ -271,6 +271,25 @@ def policies_table(trained: Record, tuned: list[Record], mine: list[Record]) -> 
         gain = f"{gained(front, [point]):.3f}" if run.kind == POLICY else "–"
         rows.append([run.name, f"{point.cost:.1%}", f"{point.accuracy:.1%}", gain])
     return markdown(["run", "MACs left", "validation accuracy", "area gained"], rows)
+
+
+def gains_table(folder: Path) -> str:
+    """Of every experiment in ``folder``: the area under its global front, and what the hand-tuned policies and those of
+    the sensitivity curves add to it, in area and as a share of the area that was free."""
+    rows = []
+    for lab in folders_with_runs(folder):
+        if not (found := _live(lab)):
+            continue
+        trained, tuned, policies = found
+        front = points_of(tuned, trained.specification)
+        left = free(front, trained.results["validation_accuracy"])
+        row = [experiment_name(lab), f"{hypervolume(front):.3f}"]
+        for curves in (False, True):
+            chosen = [run for run in policies if run.name.startswith(BY_SENSITIVITY) == curves]
+            gain = gained(front, points_of(chosen, trained.specification))
+            row.append(f"{len(chosen)} policies: {gain:.3f} ({gain / left:.1%} of the free area)")
+        rows.append(row)
+    return markdown(["experiment", "area of the global front", "hand-tuned", "by sensitivity"], rows)
 
 
 def results(folder: Path) -> str:

@@ -21,6 +21,7 @@ from labkit.settings import LabError, Profile, Recipe
 
 RATIOS = (0.1, 0.2, 0.3, 0.4, 0.55, 0.7)  # of all channels: the global front's points, here and in the reference grid
 NAME = re.compile(r"[\w-][\w.-]{0,39}", re.ASCII)
+BY_SENSITIVITY = "policy-sensitivity"  # so begin the names of the policies that notebook 09 makes for everybody
 KNOBS = 10  # more than these nobody keeps apart
 MEASURED_WIDTHS = (1.0, 0.5, 0.25)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from labkit import models, pruning, records, training
 from labkit.data import Dataset
 from labkit.methods import schemas
+from labkit.methods.front.policy import BY_SENSITIVITY
 from labkit.methods.front.work import POLICY
 from labkit.methods.ratios.policies import bisected, macs_left, ratio_plan, tolerated
 from labkit.methods.schemas import COUNT, SHARE, TEXT
@@ -97,7 +98,7 @@ def families(
     scores, network, plans = scored(run, data), run.specification, {}
     for target in targets:
         mine = plan_for(target, study, scores)
-        plans[lab / f"policy-sensitivity-{100 * target:g}"] = mine
+        plans[lab / f"{BY_SENSITIVITY}-{100 * target:g}"] = mine
         plans[lab / "ratios" / f"global-{100 * target:g}"] = global_plan_for(macs_left(network, mine), network, scores)
     made = training.fit_all(
         {
