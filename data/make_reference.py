@@ -1,7 +1,7 @@
 """Copy finished runs into data/reference: ``python data/make_reference.py runs/quick-shapes-seed0/lab1 [--weights]``;
 without a folder, only bring the tables in README.md and docs/results.md up to date.
 
-Records, figures and tables always ship, scaling factors but for the runs of fronts, where nothing reads them. Weights
+Records, figures and tables always ship; scaling factors but for fine-tunings of lab 2, where nothing reads them. Weights
 ship with ``--weights``, as float16, for the runs that a later notebook starts from.
 """
 
@@ -20,6 +20,7 @@ from labkit.settings import REFERENCE, REPOSITORY
 from labkit.tools import figures
 
 STARTED_FROM = ("sparsity", "pruning")
+WITHOUT_FACTORS = {*front.KINDS, ratios.TUNED}
 PAGES = [REPOSITORY / "README.md", REPOSITORY / "docs" / "results.md"]
 
 
@@ -33,7 +34,7 @@ def ship(lab: Path, weights: bool) -> Path:
         state, gammas = None, None
         if weights and record.kind in STARTED_FROM:
             state = {k: v.half() if v.dtype == torch.float32 else v for k, v in record.state().items()}
-        if record.snapshots and record.kind not in front.KINDS:
+        if record.snapshots and record.kind not in WITHOUT_FACTORS:
             gammas = files.read_tensors(record.folder / records.GAMMAS)["gammas"]
         records.save(record.with_folder(fresh / record.name), state, gammas)
     shutil.rmtree(target, ignore_errors=True)

@@ -44,7 +44,9 @@ def test_each_accuracy_is_that_of_the_network_it_speaks_of(made):
     again = training.recalibrate(thin, data.train[:1000])
     assert found["recalibrated"][1] == training.evaluate(again, data.validation)
     tuned = records.load(study.folder.parent / "tuned" / "filter-l1-50")
-    assert pruning.ChannelPlan.from_dict(tuned.plan) == plan and found["tuned"][1] == tuned.results["validation_accuracy"]
+    assert (
+        pruning.ChannelPlan.from_dict(tuned.plan) == plan and found["tuned"][1] == tuned.results["validation_accuracy"]
+    )
     assert measure.parameters(tuned.model()) == measure.parameters(thin)
 
 

@@ -110,9 +110,9 @@ def test_the_linear_latency_is_a_line_through_its_measurements(net, monkeypatch)
     milliseconds = iter((9.0, 5.0, 3.0))
     measured = []
 
-    def latency(model, runs):
+    def latency(model, batch, runs):
         measured.append(measure.macs(model))
-        return measure.Latency(next(milliseconds), 0, 0, 1, runs, 1, 0)
+        return measure.Latency(next(milliseconds), 0, 0, batch, runs, 1, 0)
 
     monkeypatch.setattr(measure, "latency", latency)
     predicted = front.linear_latency(net)

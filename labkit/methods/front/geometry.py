@@ -7,7 +7,7 @@ import numpy as np
 
 from labkit.settings import LabError
 
-SCALE = ((0.0, 0), (0.4, 10), (0.84, 20), (0.88, 25))
+SCALE = ((0.0, 0), (0.4, 10), (0.84, 20), (0.86, 25))
 """Points by the share of the free area that a policy gains: linear in between, nothing more beyond the last."""
 
 

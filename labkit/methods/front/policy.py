@@ -23,10 +23,10 @@ RATIOS = (0.1, 0.2, 0.3, 0.4, 0.55, 0.7)  # of all channels: the global front's 
 NAME = re.compile(r"[\w-][\w.-]{0,39}", re.ASCII)
 BY_SENSITIVITY = "policy-sensitivity"  # so begin the names of the policies that notebook 09 makes for everybody
 KNOBS = 10  # more than these nobody keeps apart
-MEASURED_WIDTHS = (1.0, 0.5, 0.25)
+MEASURED_WIDTHS, BATCH = (1.0, 0.5, 0.25), 16  # with one image half of the time is no arithmetic
 
 Latency = Callable[[Specification], float]
-"""Predicts a network's latency in milliseconds."""
+"""Predicts a network's latency in milliseconds, for a batch of ``BATCH`` images."""
 
 
 def recipe(profile: Profile) -> Recipe:
@@ -158,10 +158,10 @@ def per_channel(network: Specification) -> dict[str, int]:
 
 def linear_latency(model: nn.Module, runs: int = 30) -> Latency:
     """A latency model in multiply-accumulates: a straight line, by least squares through what was measured on this
-    machine, one thread, batch 1, at ``MEASURED_WIDTHS`` of the network's own. It knows nothing of a layer's shape."""
+    machine, one thread, ``BATCH`` images, at ``MEASURED_WIDTHS`` of the network's own. It knows nothing of a layer's shape."""
     network = model.specification
     sizes = [network.with_widths(max(1, round(width * share)) for width in network.widths) for share in MEASURED_WIDTHS]
-    measured = [measure.latency(models.build(size, seed=0), runs=runs).median for size in sizes]
+    measured = [measure.latency(models.build(size, seed=0), BATCH, runs).median for size in sizes]
     slope, constant = np.polyfit([counted(size)[1] for size in sizes], measured, 1)
     return lambda size: float(constant + slope * counted(size)[1])
 
@@ -180,7 +180,7 @@ def described(network: Specification, plan: ChannelPlan, latency: Latency | None
         f"{found['parameters']:,} parameters ({found['parameters'] / parameters:.1%}), "
         f"{found['macs']:,} MACs ({found['macs'] / macs:.1%})"
     )
-    return line + (f", about {found['latency']:.2f} ms" if latency else "")
+    return line + (f", about {found['latency']:.2f} ms for {BATCH} images" if latency else "")
 
 
 # Runs

@@ -257,8 +257,8 @@ def predicted_and_measured(latencies: Record) -> Figure:
 
 
 def _kind(name: str) -> str:
-    """``netadapt-3`` -> ``netadapt``, ``policy-sensitivity-60`` -> ``sensitivity``."""
-    return name.rpartition("-")[0].removeprefix("policy-")
+    """``netadapt-3`` -> ``netadapt``, ``policy-sensitivity-60`` -> ``sensitivity``, ``matched-global-60`` -> ``global``."""
+    return name.rpartition("-")[0].removeprefix("policy-").removeprefix("matched-")
 
 
 def _seeds(study: Record) -> list[dict]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from labkit import models, pruning, records, training
 from labkit.data import Dataset
@@ -42,9 +43,12 @@ SCHEMAS = {
 }
 
 
+@torch.enable_grad()
 def slope(gammas: Tensor, strength: float) -> Tensor:
-    """The gradient of λ Σ|γ|, the L1 penalty on scaling factors (Liu et al., 2017, equation 1)."""
-    return torch.sign(gammas).mul(strength)
+    """The gradient of the L1 penalty on scaling factors (Liu et al., 2017, equation 1), by autograd."""
+    gammas = gammas.detach().requires_grad_()
+    (gradient,) = torch.autograd.grad(F.l1_loss(gammas, torch.zeros_like(gammas), reduction="sum"), gammas)
+    return strength * gradient
 
 
 def at_rate(recipe: Recipe, train: Recipe, factor: float, epochs: int) -> Recipe:

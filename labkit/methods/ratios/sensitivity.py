@@ -94,19 +94,20 @@ def families(
 ) -> dict[str, list[Record]]:
     """Fine-tuned networks by policy, ``sensitivity`` and ``global``, one for each of ``targets``: shares of the MACs.
     Those of sensitivity are policies as every other (``front.POLICY``), in ``lab``'s folders ``policy-sensitivity-60``
-    and so on; the global ones, each with as many MACs as the one beside it, in ``lab/ratios``. Made once."""
+    and so on; the global ones, each with as many MACs as the one beside it, in ``matched-global-60`` and so on. Made
+    once."""
     scores, network, plans = scored(run, data), run.specification, {}
     for target in targets:
         mine = plan_for(target, study, scores)
         plans[lab / f"{BY_SENSITIVITY}-{100 * target:g}"] = mine
-        plans[lab / "ratios" / f"global-{100 * target:g}"] = global_plan_for(macs_left(network, mine), network, scores)
+        plans[lab / f"matched-global-{100 * target:g}"] = global_plan_for(macs_left(network, mine), network, scores)
     made = training.fit_all(
         {
             "model": pruning.thin(run.model(), plan),
             "data": data,
             "recipe": recipe,
             "folder": folder,
-            "kind": POLICY if folder.parent == lab else TUNED,
+            "kind": POLICY if folder.name.startswith(BY_SENSITIVITY) else TUNED,
             "seed": run.config["seed"],
             "plan": plan.to_dict(),
             "parent": run.name,
