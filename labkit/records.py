@@ -287,7 +287,7 @@ def in_turns(folder: Path, config: dict, work: Callable[[], Generator], files: t
     lock = yield from acquired(folder)
     try:
         if (found := _finished(folder, config, files)) is not None:
-            print(f"{folder.name}: already there, loaded from {folder}.")
+            print(f"{folder.name}: already there, loaded from {'/'.join(folder.parts[-3:])}.")
             return found
         return (yield from work())
     finally:

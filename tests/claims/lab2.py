@@ -213,7 +213,8 @@ def where_each_rule_cuts():
 def live(experiment) -> tuple[Record, list, list]:
     """The trained network of an experiment, its global front and our policies as points."""
     trained, specification = records.load(experiment / "trained"), records.load(experiment / "trained").specification
-    runs = ([r for r in records.load_all(experiment, kind)] for kind in (front.TUNED, front.POLICY))
+    runs = (records.load_all(experiment, kind) for kind in (front.TUNED, front.POLICY))
+    runs = ([run for run in found if not run.name.startswith(front.BY_SENSITIVITY)] for found in runs)
     return trained, *(front.points_of(found, specification) for found in runs)
 
 
