@@ -212,7 +212,7 @@ def search(run: Record) -> Figure:
     heat.set(xlabel="iteration", ylabel="layer", xticks=range(len(left)), title="channels; framed: who paid")
     heat.set_yticks(range(len(layers)), map(_short, layers))
     heat.grid(False)
-    figure.colorbar(picture, ax=heat, format=PercentFormatter(1)).set_label("channels left")
+    figure.colorbar(picture, ax=heat, format=PercentFormatter(1)).ax.set_xlabel("channels\nleft")
     others = [(c["predicted"], c["accuracy"]) for s in steps for n, c in s["candidates"].items() if n != s["chosen"]]
     if others:
         axis.plot(*zip(*others), color="0.6", marker="x", ls="", ms=5, label="candidates not taken")

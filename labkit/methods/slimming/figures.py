@@ -231,7 +231,8 @@ def budget_and_force() -> Figure:
     and over λ (right). Raises ``LabError`` where no reference runs are."""
     families = defaultdict(list)
     for lab in folders_with_runs(settings.REFERENCE):
-        families[re.sub(r"-seed\d+$", "", experiment_name(lab))] += load_all(lab, "sparsity")
+        if runs := load_all(lab, "sparsity"):
+            families[re.sub(r"-seed\d+$", "", experiment_name(lab))] += runs
     if not families:
         raise LabError(f"No reference runs are in {settings.REFERENCE}: get the course's folder again.")
     alt = "Share of channels with |γ| below the threshold over the shrinkage budget and over λ, by experiment."
