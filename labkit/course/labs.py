@@ -14,7 +14,7 @@ from labkit.settings import REFERENCE, LabError
 class Lab:
     """``notebooks`` are file names without ending, in order; ``points`` are those of all graded cells
     together. ``report`` is the PDF that the last notebook writes into the folder of runs and that is handed
-    in (none where empty).
+    in (none where empty); with ``{archive}`` in it, the name of the student's archive, it counts under this name only.
 
     ``blanks`` names a module of ``labkit.course.blanks`` and ``findings`` one of ``labkit.course.grading``,
     which looks at the records. Neither ships to students.
@@ -28,6 +28,11 @@ class Lab:
     report: str = ""
     blanks: str = ""
     findings: str = ""
+
+    @property
+    def report_is_personal(self) -> bool:
+        """Whether the report's name holds the student's id, and no other name counts."""
+        return "{archive}" in self.report
 
     @property
     def name(self) -> str:
