@@ -18,11 +18,12 @@ FORMATS = FormatChecker(formats=())
 
 @FORMATS.checks("network")
 def _is_network(value) -> bool:
-    """Whether a specification is of a network that can be built, on images that can be halved after each stage."""
+    """Whether a specification is of a network that can be built, on images that can be halved as often as it does."""
     try:
         specification = models.Specification.from_dict(value)
         specification.check(models.FAMILIES)
-        return specification.size >= 2 ** (len(specification.blocks) - 1)
+        strides = getattr(models.FAMILIES[specification.family], "STRIDES", (1, *[2] * 16))  # else every stage halves
+        return specification.size >= math.prod(strides[: len(specification.blocks)])
     except Exception:  # whatever a stranger wrote there
         return False
 

@@ -17,7 +17,8 @@ class Lab:
     in (none where empty); with ``{archive}`` in it, the name of the student's archive, it counts under this name only.
 
     ``blanks`` names a module of ``labkit.course.blanks`` and ``findings`` one of ``labkit.course.grading``,
-    which looks at the records. Neither ships to students.
+    which looks at the records. Neither ships to students, nor do the reference runs named in ``answers``, which
+    answer a graded task.
     """
 
     number: int
@@ -28,6 +29,7 @@ class Lab:
     report: str = ""
     blanks: str = ""
     findings: str = ""
+    answers: tuple[str, ...] = ()
 
     @property
     def report_is_personal(self) -> bool:
@@ -67,6 +69,7 @@ LABS = (
         report="{archive}.pdf",
         blanks="lab2",
         findings="lab2",
+        answers=("policy-quarter", "policy-eighth", "policy-twentieth"),
     ),
     Lab(
         number=3,

@@ -72,7 +72,7 @@ def test_what_a_careless_student_lacks_is_said(course):
     wrong = said(course, "careless", False)
     assert "The global front has no point that counts at 55%." in wrong
     assert "policy-late: it was not fine-tuned by the one recipe" in wrong
-    assert "points on the scale" not in said(course, "careless", True)
+    assert ": 0 of 25 points on the scale." in said(course, "careless", True)
 
 
 FORGED = {

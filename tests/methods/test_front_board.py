@@ -33,7 +33,7 @@ def read(tmp_path):
     """``read(content)``: the entry in a file of this content."""
 
     def write_and_read(content):
-        path = tmp_path / "someone.json"
+        path = tmp_path / "me.json"
         path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
         return front.read_entry(path)
 
@@ -113,7 +113,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("path, to, said", HOSTILE.values(), ids=HOSTILE)
 def test_an_entry_that_is_not_what_it_says_is_refused(honest, read, refused, path, to, said):
-    with refused("someone.json' is not on the board", said):
+    with refused("me.json' is not on the board", said):
         read(changed(honest, *path, to=to))
 
 
@@ -140,7 +140,7 @@ BYTES = {
 
 @pytest.mark.parametrize("content", BYTES.values(), ids=BYTES)
 def test_a_file_that_is_no_entry_is_refused(content, read, refused):
-    with refused("someone.json' is not on the board"):
+    with refused("me.json' is not on the board"):
         read(content)
 
 
@@ -150,10 +150,15 @@ def test_links_are_not_followed_and_what_cannot_be_read_is_refused(runs, tmp_pat
     with refused("it is a link"):
         front.read_entry(tmp_path / "link.json")
     (tmp_path / "folder.json").mkdir()
-    with refused("cannot be read"):
-        front.read_entry(tmp_path / "folder.json")
-    with refused("cannot be read"):
-        front.read_entry(tmp_path / "missing.json")
+    for name in ("folder.json", "missing.json"):
+        with refused("it is no plain file"):
+            front.read_entry(tmp_path / name)
+
+
+def test_nobody_stands_on_the_board_for_somebody_else(runs, tmp_path, refused):
+    front.save_entry("me", runs, tmp_path).rename(tmp_path / "you.json")
+    with refused("it is the entry of 'me', and a file is called after its student"):
+        front.read_entry(tmp_path / "you.json")
 
 
 def test_only_policies_go_on_the_board(runs, refused):

@@ -119,9 +119,8 @@ def test_the_linear_latency_is_a_line_through_its_measurements(net, monkeypatch)
     assert measured == sorted(measured, reverse=True) and len(measured) == 3
     middle = sum(measured) / 3
     assert predicted(net.specification) > predicted(net.specification.with_widths([8, 8, 16]))
-    slope = (predicted(net.specification) - predicted(net.specification.with_widths([4, 4, 8]))) / (
-        measured[0] - measured[2]
-    )
+    half = net.specification.with_widths([8, 8, 16])
+    slope = (predicted(net.specification) - predicted(half)) / (measured[0] - measured[1])
     assert predicted(net.specification) - slope * (measured[0] - middle) == pytest.approx(17 / 3)
 
 

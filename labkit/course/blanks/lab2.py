@@ -487,9 +487,9 @@ BLANKS = (
         functions={"global_selection": ["scores", "costs", "share"]},
         cases=_selection_cases,
         credit=(
-            Credit(1, groups=("equal costs",), aspect="values"),
-            Credit(1, groups=("costs",), aspect="values"),
-            Credit(1, groups=("guard",), aspect="values"),
+            Credit(1, groups=("equal costs",)),
+            Credit(1, groups=("costs",)),
+            Credit(1, groups=("guard",)),
         ),
         mistakes=tuple(
             Mistake(body, sentence)
@@ -554,7 +554,7 @@ BLANKS = (
         points=3,
         functions={"layer_wise": ["scores", "share"]},
         cases=_layer_wise_cases,
-        credit=(Credit(2, groups=("shares",), aspect="values"), Credit(1, groups=("guard",), aspect="values")),
+        credit=(Credit(2, groups=("shares",)), Credit(1, groups=("guard",))),
         mistakes=tuple(
             Mistake(body, sentence)
             for body, sentence in (

@@ -177,7 +177,7 @@ def _times(run: Record) -> list[float]:
 @dataclass(frozen=True)
 class Cell:
     """The kinds of run (and their ratio) that a manual cell is about, and what is checked; if nothing is
-    wrong, ``good`` is written, ``fact`` of every run, and the ``conclusion`` from all. The cell that ``owns`` the runs
+    wrong, ``good`` is written, and ``fact`` of every run; the ``conclusion`` from all in any case. The cell that ``owns`` the runs
     also lists copies, and records that cannot be read, those whose folders are ``called`` so (as their kinds are)."""
 
     kinds: tuple[str, ...]
@@ -191,8 +191,7 @@ class Cell:
 
     def summary(self, case: Case, runs: list[Record]) -> str:
         facts = (self.fact.format(run=run, last=run.history[-1] if run.history else None) for run in runs)
-        said = f"{self.good}: {', '.join(f'{run.name} {fact}' for run, fact in zip(runs, facts))}."
-        return f"{said} {self.conclusion(case)}" if self.conclusion else said
+        return f"{self.good}: {', '.join(f'{run.name} {fact}' for run, fact in zip(runs, facts))}."
 
     @property
     def ending(self) -> str:
@@ -220,10 +219,11 @@ def findings(folder: Path, lab: Lab, reference: Path = settings.REFERENCE) -> li
 
 
 def _lines(case: Case, cell: Cell, wrong: list[str]) -> Iterator[tuple[bool, str]]:
-    runs, copied = case.of(*cell.kinds, ratio=cell.ratio), []
+    runs, copied, concluded = case.of(*cell.kinds, ratio=cell.ratio), [], ""
     try:
         wrong += [text for check in cell.checks for text in check(case, runs)] if runs else []
         good = cell.summary(case, runs)
+        concluded = cell.conclusion(case) if cell.conclusion and runs else ""
         copied = list(copies(case, runs)) if cell.owns else []
     except Exception as error:  # one submission must never stop a class from being graded
         wrong.append(f"Not everything could be checked ({type(error).__name__}): look at these records yourself.")
@@ -235,6 +235,8 @@ def _lines(case: Case, cell: Cell, wrong: list[str]) -> Iterator[tuple[bool, str
         yield False, f"And {len(wrong) - MOST_SENTENCES} more of this kind."
     if not wrong:
         yield True, good
+    if concluded:
+        yield True, concluded
     yield from ((False, text) for text in copied)
 
 

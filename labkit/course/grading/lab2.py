@@ -70,7 +70,7 @@ def is_within_reach(case: Case, run: Record) -> Iterator[str]:
 
 def has_a_history_of_its_own(case: Case, run: Record) -> Iterator[str]:
     for other in case.runs:
-        if other.history and other.history == run.history and other.plan != run.plan:
+        if other.history and other.history == run.history and (other.plan or {}).get("kept") != run.plan["kept"]:
             yield f"it has the history of {other.name} to the last digit, but another plan."
 
 
@@ -95,6 +95,8 @@ def missing_ratios(case: Case) -> list[float]:
 
 def is_a_whole_front(case: Case, runs: list[Record]) -> Iterator[str]:
     """Every ratio is there, and it is as good as the course's own: over a weak front any policy gains."""
+    if (count := len(case.of(criteria.TRAINED))) != 1:
+        yield f"There are {count} records of a network to prune: areas can be compared over exactly one."
     if missing := missing_ratios(case):
         yield f"The global front has no point that counts at {', '.join(f'{ratio:.0%}' for ratio in missing)}."
     mine = standing(case).area
@@ -149,13 +151,13 @@ def standing(case: Case) -> Standing:
 
     base, mine, whole = list(points(front.TUNED).values()), points(front.POLICY), not missing_ratios(case)
     area, unpruned = front.hypervolume(base), case.of(criteria.TRAINED)
-    free = max(0.0, unpruned[0].results["validation_accuracy"] - area) if unpruned and whole else 0.0
+    free = max(0.0, unpruned[0].results["validation_accuracy"] - area) if len(unpruned) == 1 and whole else 0.0
 
     def gained(points: Iterable[Point]) -> float:
         return front.gained(base, points) if free else 0.0
 
     alone = {name: gained([point]) for name, point in mine.items()}
-    helpful = [mine[name] for name, gain in alone.items() if gain]
+    helpful = front.dominating(mine[name] for name, gain in alone.items() if gain)
     best = max(map(gained, combinations(helpful, min(COUNTED, len(helpful)))))
     own = [run for run in case.of(front.POLICY) if not run.name.startswith(front.BY_SENSITIVITY)]
     return Standing(

@@ -122,7 +122,7 @@ def submit(
     student: str, lab: Lab, notebooks: Path, runs: Path, out: Path, extra: tuple = (), made: datetime | None = None
 ) -> Receipt:
     """Put ``student``'s archive of ``lab`` into the folder ``out``: its ``notebooks`` as they were saved,
-    the report, the records and the student's board entry in ``runs``, labkit's models, and ``extra`` files. Equal content
+    the report and the records in ``runs``, labkit's models, and ``extra`` files. Equal content
     and equal ``made`` (default: now) give equal bytes.
 
     Raises ``LabError``, with nothing written, for an id of another class, for a notebook that is
@@ -153,8 +153,6 @@ def submit(
     if (roots := _roots(lab)) and not roots & {record.kind for record in kept}:
         notes.append(f"no training of your own is in {runs}: the records of the lab's trainings are missing.")
     notes += _outdated(kept)
-    if (entry := Path(runs) / "board" / f"{student}.json").is_file():
-        files[f"board/{entry.name}"] = saved.read(entry)
     files |= {f"extra/{name}": content for name, content in _extras([Path(path) for path in extra]).items()}
     _refuse_too_large(files)
     receipt = {

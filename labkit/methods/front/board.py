@@ -18,7 +18,7 @@ from labkit.files import write_text
 from labkit.methods import schemas
 from labkit.methods.front.figures import staircase
 from labkit.methods.front.geometry import Point, gained
-from labkit.methods.front.policy import checked_name, cost, counted
+from labkit.methods.front.policy import MOST_POLICIES, checked_name, cost, counted
 from labkit.methods.front.work import KINDS, POLICY
 from labkit.models import Specification
 from labkit.pruning import channel_groups
@@ -27,7 +27,7 @@ from labkit.settings import LabError
 from labkit.view import plots
 from labkit.view.tables import markdown
 
-FORMAT, MOST_POLICIES = 1, 3
+FORMAT = 1
 CLAIMS = {"accuracy": schemas.SHARE} | {name: schemas.MEASURED[name] for name in ("parameters", "macs")}
 CLAIMED = schemas.record({"claimed": schemas.record(CLAIMS), "record": KINDS[POLICY]})
 ENTRY = schemas.record(
@@ -100,7 +100,12 @@ def read_entry(path: Path) -> Entry:
     try:
         if path.is_symlink():
             raise ValueError("it is a link, and links are not followed")
-        return _checked(foreign.checked(foreign.content(path), _validator()))
+        if not path.is_file():
+            raise ValueError("it is no plain file")
+        entry = _checked(foreign.checked(foreign.content(path), _validator()))
+        if entry.name != path.stem:
+            raise ValueError(f"it is the entry of {foreign.shown(entry.name)}, and a file is called after its student")
+        return entry
     except (ValueError, LabError) as error:
         raise LabError(f"{foreign.shown(path.name)} is not on the board: {str(error).rstrip('.')}.") from None
 

@@ -20,7 +20,8 @@ def preview(model: nn.Module, data: Dataset) -> Callable[[ChannelPlan], dict[str
     """What a plan would reach without training, as a function of plans: the accuracy 0..1 ``as it stands`` and
     ``re-estimated`` (BatchNorm's statistics taken anew), on the first ``LOOKED_AT`` validation images. ``model``, of
     ``labkit.models``, stays as it is."""
-    prepared, some, again = Prepared(model), data.validation[:LOOKED_AT], data.train[:RE_ESTIMATED_ON]
+    device = data.train.labels.device
+    prepared, some, again = Prepared(model, device), data.validation[:LOOKED_AT], data.train[:RE_ESTIMATED_ON]
 
     def accuracies(plan: ChannelPlan) -> dict[str, float]:
         (as_it_stands,) = prepared.accuracies([plan], some)

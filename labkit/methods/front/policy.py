@@ -22,8 +22,9 @@ from labkit.settings import LabError, Profile, Recipe
 RATIOS = (0.1, 0.2, 0.3, 0.4, 0.55, 0.7)  # of all channels: the global front's points, here and in the reference grid
 NAME = re.compile(r"[\w-][\w.-]{0,39}", re.ASCII)
 BY_SENSITIVITY = "policy-sensitivity"  # so begin the names of the policies that notebook 09 makes for everybody
+MOST_POLICIES = 3  # that one student's area is made of
 KNOBS = 10  # more than these nobody keeps apart
-MEASURED_WIDTHS, BATCH = (1.0, 0.5, 0.25), 16  # with one image half of the time is no arithmetic
+MEASURED_WIDTHS, BATCH = (1.0, 0.5, 0.125), 16  # with one image half of the time is no arithmetic
 
 Latency = Callable[[Specification], float]
 """Predicts a network's latency in milliseconds, for a batch of ``BATCH`` images."""
@@ -204,12 +205,18 @@ def fine_tuned(
 def fine_tuned_all(
     plans: Mapping[str, ChannelPlan], run: Record, data: Dataset, recipe: Recipe, lab: Path
 ) -> list[Record]:
-    """``fine_tuned`` of each plan by its name, several at once where that is faster."""
+    """``fine_tuned`` of each plan by its name, several at once where that is faster. Raises ``LabError`` for more than
+    ``MOST_POLICIES``."""
+    if len(plans) > MOST_POLICIES:
+        raise LabError(f"There are {len(plans)} policies, and {MOST_POLICIES} count at most: leave some out.")
     return training.fit_all([_policy_training(name, run, plan, data, recipe, lab) for name, plan in plans.items()])
 
 
 def _policy_training(name: str, run: Record, plan: ChannelPlan, data: Dataset, recipe: Recipe, lab: Path) -> dict:
-    return _training(lab / f"policy-{checked_name(name)}", POLICY, run, plan, data, recipe)
+    folder = lab / f"policy-{checked_name(name)}"
+    if folder.name.startswith(BY_SENSITIVITY):
+        raise LabError(f"The name {name!r} is one of notebook 09's policies: choose another for your own.")
+    return _training(folder, POLICY, run, plan, data, recipe)
 
 
 def checked_name(name: str) -> str:
