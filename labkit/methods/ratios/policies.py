@@ -1,12 +1,11 @@
 """Who decides each layer's ratio: pure functions from curves and wishes to numbers."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from itertools import takewhile
 
 import numpy as np
 
-from labkit import measure, models
+from labkit.methods.front.policy import cost
 from labkit.models import Specification
 from labkit.pruning import ChannelPlan, Scores, width_plan
 from labkit.settings import LabError
@@ -45,12 +44,7 @@ def ratio_plan(scores: Scores, ratios: Mapping[str, float]) -> ChannelPlan:
 
 def macs_left(network: Specification, plan: ChannelPlan) -> float:
     """The share of the network's multiply-accumulates that a plan leaves, 0..1."""
-    return _macs(network.with_widths(plan.widths)) / _macs(network)
-
-
-@lru_cache(maxsize=1024)
-def _macs(network: Specification) -> int:
-    return measure.macs(models.build(network))
+    return cost(network, plan.widths)
 
 
 def bisected(

@@ -43,14 +43,6 @@ SCHEMAS = {
 }
 
 
-@torch.enable_grad()
-def slope(gammas: Tensor, strength: float) -> Tensor:
-    """The gradient of the L1 penalty on scaling factors (Liu et al., 2017, equation 1), by autograd."""
-    gammas = gammas.detach().requires_grad_()
-    (gradient,) = torch.autograd.grad(F.l1_loss(gammas, torch.zeros_like(gammas), reduction="sum"), gammas)
-    return strength * gradient
-
-
 def at_rate(recipe: Recipe, train: Recipe, factor: float, epochs: int) -> Recipe:
     """``recipe`` for so many epochs at ``factor`` times the training's learning rate."""
     return replace(recipe, epochs=epochs, learning_rate=factor * train.learning_rate)
@@ -116,6 +108,14 @@ def penalised(run: Record, data: Dataset, budget: float, lab: Path) -> dict[str,
     recipe, seed = Recipe(**run.config["recipe"]), run.config["seed"]
     reach = training.shrinkage_budget(1.0, training.learning_rates(recipe, len(data.train)), recipe.momentum)
     strength = float(f"{budget / reach:.2g}")
+
+    @torch.enable_grad()
+    def slope(gammas: Tensor, lam: float) -> Tensor:
+        """The penalty's gradient by autograd (Liu et al., 2017, equation 1). In here, since lab 1 asks for it."""
+        gammas = gammas.detach().requires_grad_()
+        penalty = F.l1_loss(gammas, torch.zeros_like(gammas), reduction="sum")
+        return lam * torch.autograd.grad(penalty, gammas)[0]
+
     same = {"model": models.build(run.specification, seed), "data": data, "kind": PENALISED, "seed": seed}
     l1 = same | {"recipe": recipe, "lam": strength, "penalty_gradient": slope, "folder": lab / "trained-l1"}
     l2 = same | {"recipe": replace(recipe, weight_decay=strength), "folder": lab / "trained-l2"}
