@@ -80,6 +80,18 @@ LABS = (
         points=50,
         blanks="lab3",
     ),
+    Lab(
+        number=4,
+        title="Explore",
+        summary="Let a network prune itself while it learns, in five ways: factors that become exactly zero, thresholds, "
+        "masks, attention and bit lengths that are learned. Then choose a method of the course, take it to MiniCIFAR, and "
+        "present what you saw.",
+        notebooks=("11_pruning_while_training",),
+        points=100,
+        report="slides.pdf",
+        blanks="lab4",
+        findings="lab4",
+    ),
 )
 
 
