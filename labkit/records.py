@@ -78,9 +78,10 @@ class Record:
 
     def gammas(self) -> list[dict[str, Tensor]]:
         """|γ| behind every convolution at each of ``snapshots`` (epochs), by its name, float32."""
-        rows = read_tensors(self.folder / GAMMAS)["gammas"].float().abs()
-        widths = self._widths()
-        return [dict(zip(widths, row.split(list(widths.values())))) for row in rows]
+        kept, widths = read_tensors(self.folder / GAMMAS), self._widths()
+        if "widths" in kept:  # those of the training, of which a method may have cut some
+            widths = dict(zip(widths, kept["widths"].tolist()))
+        return [dict(zip(widths, row.split(list(widths.values())))) for row in kept["gammas"].float().abs()]
 
     def _widths(self) -> dict[str, int]:
         """Channels behind every convolution, by its name."""
@@ -124,13 +125,19 @@ def gammas_so_far(folder: Path) -> tuple[list[int], list[int], Tensor] | None:
     return found["epochs"].tolist(), found["widths"].tolist(), found["gammas"].float().abs()
 
 
-def save(record: Record, weights: dict[str, Tensor] | None = None, gammas: Tensor | None = None) -> Record:
-    """Write the run into ``record.folder``; ``record.json`` goes last, so that it marks a whole run."""
+def save(
+    record: Record,
+    weights: dict[str, Tensor] | None = None,
+    gammas: Tensor | None = None,
+    widths: list[int] | None = None,
+) -> Record:
+    """Write the run into ``record.folder``; ``record.json`` goes last, so that it marks a whole run. ``widths`` are
+    those of the layers whose ``gammas`` were kept, where they are not the network's."""
     folder = record.folder
     if weights is not None:
         write_tensors(folder / WEIGHTS, weights)
     if gammas is not None:
-        write_gammas(folder, record.snapshots, list(record._widths().values()), gammas)
+        write_gammas(folder, record.snapshots, widths or list(record._widths().values()), gammas)
     record.versions = record.versions or versions()
     content = {key: value for key, value in vars(record).items() if key != "folder"}
     write_text(folder / "record.json", as_text(content))

@@ -2,12 +2,24 @@
 
 from labkit.training.evaluation import accuracy, evaluate, recalibrate
 from labkit.training.loop import PROBE, SNAPSHOTS, Diverged, configuration, fingerprint, fit, steps
+from labkit.training.method import Finished, Method
 from labkit.training.pace import best_threads, seconds_per_step
 from labkit.training.schedule import learning_rates, shrinkage_budget, steps_per_epoch
 from labkit.training.step import optimizer_of, train_step
 from labkit.training.together import fit_all
 
-__all__ = ["PROBE", "SNAPSHOTS", "Diverged", "accuracy", "best_threads", "configuration", "evaluate", "fingerprint"]
+__all__ = [
+    "PROBE",
+    "SNAPSHOTS",
+    "Diverged",
+    "Finished",
+    "Method",
+    "accuracy",
+    "best_threads",
+    "configuration",
+    "evaluate",
+    "fingerprint",
+]
 __all__ += [
     "fit",
     "fit_all",

@@ -15,6 +15,7 @@ from types import MethodType
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.parametrize import type_before_parametrizations
 
 WORTHWHILE = 32  # images: for fewer, laying out the matrix costs more than it saves
 TAPS = [(q, p, 1 + p // 2 - q // 2, 1 + p % 2 - q % 2) for q in range(4) for p in range(4)]
@@ -35,7 +36,11 @@ def fast_convolutions(model: nn.Module) -> Iterator[None]:
 
 
 def _forward_for(module: nn.Module) -> Callable | None:
-    if type(module) is not nn.Conv2d or (module.dilation, module.groups, module.padding_mode) != ((1, 1), 1, "zeros"):
+    if type_before_parametrizations(module) is not nn.Conv2d or (
+        module.dilation,
+        module.groups,
+        module.padding_mode,
+    ) != ((1, 1), 1, "zeros"):
         return None
     if (module.kernel_size, module.padding, module.stride) == ((3, 3), (1, 1), (1, 1)):
         return _forward

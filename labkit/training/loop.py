@@ -22,7 +22,8 @@ from labkit.settings import LabError, Recipe
 from labkit.training import checkpoint
 from labkit.training.checkpoint import momenta
 from labkit.training.convolution import fast_convolutions
-from labkit.training.evaluation import accuracy
+from labkit.training.evaluation import accuracy, evaluate
+from labkit.training.method import Finished, Method
 from labkit.training.pace import best_threads
 from labkit.training.schedule import learning_rates, shrinkage_budget, steps_per_epoch
 from labkit.training.step import PenaltyGradient, optimizer_of, train_step
@@ -53,6 +54,7 @@ def steps(
     seed: int = 0,
     plan: dict | None = None,
     parent: str | None = None,
+    method: Method | None = None,
     watch: Callable[[list[dict], int], None] | None = None,
     save_every: float = SAVE_EVERY,
 ) -> Generator[None, None, Record]:
@@ -65,14 +67,14 @@ def steps(
     made once (``records.run_once``): a finished one of the same configuration is returned as it is, a
     broken-off one continues after its last saved epoch (a save at an epoch's end, ``save_every`` seconds
     after the last) and, on one CPU, ends bit-equal to an uninterrupted one. ``watch(history, epochs)`` is
-    called after every epoch.
+    called after every epoch. A ``method`` prunes while it trains: the record then has what it leaves.
 
     Raises ``LabError`` for λ < 0, a missing or unusable penalty, or a loss or weight that is no longer finite.
     """
-    config = configuration(model, data, recipe, kind, lam, penalty_gradient, seed, plan, parent)
+    config = configuration(model, data, recipe, kind, lam, penalty_gradient, seed, plan, parent, method)
 
     def train():
-        training = _Training(model, data, recipe, config, penalty_gradient)
+        training = _Training(model, data, recipe, config, penalty_gradient, method)
         return training.to_the_end(Path(folder), plan, watch, save_every)
 
     return records.in_turns(folder, config, train, files=(records.WEIGHTS,))
@@ -88,6 +90,7 @@ def configuration(
     seed=0,
     plan=None,
     parent=None,
+    method=None,
 ) -> dict:
     """Everything that determines what a training gives, as its record keeps it. Raises ``LabError`` for what
     cannot be trained, before anything is written."""
@@ -108,31 +111,41 @@ def configuration(
         "network": model.specification.to_dict(),
         "start": fingerprint(model),
         "data": data.describe(),
-    }
+    } | ({"method": method.describe()} if method else {})
 
 
 class _Training:
     """A training under way: the network, what changes with it, and how far it is."""
 
-    def __init__(self, model, data: Dataset, recipe: Recipe, config: dict, penalty_gradient):
+    def __init__(self, model, data: Dataset, recipe: Recipe, config: dict, penalty_gradient, method: Method | None):
         keep_freed_memory()
-        self.data, self.recipe, self.config = data, recipe, config
+        self.data, self.recipe, self.config, self.method = data, recipe, config, method
         device = data.train.labels.device
-        self.model = copy.deepcopy(model).to(device, memory_format=torch.channels_last)
+        self.model = copy.deepcopy(model)
+        if method:
+            method.attach(self.model, config["seed"])
+        self.model = self.model.to(device, memory_format=torch.channels_last)
         self.gammas = [norm.weight for norm in models.norms(self.model).values()]
         self.rates = learning_rates(recipe, len(data.train))
-        self.optimizer, self.scaler = optimizer_of(self.model, recipe)
+        self.optimizer, self.scaler = optimizer_of(self.model, recipe, method.groups(self.model) if method else ())
         self.history, self.seconds, self.snapshots = [], [], {0: _flat(self.gammas)}
         self.totals = torch.zeros(2, device=device)  # an epoch's loss and right answers, added up without waiting
 
+        self.penalty = (penalty_gradient, config["lambda"]) if config["lambda"] else None
+        self.step = self.recorded()
+
+    def recorded(self) -> Callable[[Tensor, Tensor], None]:
+        """The step on a batch, on a GPU to be recorded when it first runs."""
+
         def step(x: Tensor, y: Tensor) -> None:
-            penalty = (penalty_gradient, config["lambda"]) if config["lambda"] else None
-            loss, logits = train_step(self.model, x, y, self.optimizer, self.scaler, self.gammas, penalty)
+            loss, logits = train_step(
+                self.model, x, y, self.optimizer, self.scaler, self.gammas, self.penalty, self.method
+            )
             self.totals.add_(torch.stack([loss * len(y), (logits.argmax(1) == y).sum()]))
 
         # Recording with float16's loss scale has not been tried.
         state = [self.totals, *self.model.state_dict().values(), *momenta(self.model, self.optimizer).values()]
-        self.step = step if self.scaler.is_enabled() else recorded(step, state)
+        return step if self.scaler.is_enabled() else recorded(step, state)
 
     def to_the_end(self, folder: Path, plan: dict | None, watch, save_every: float) -> Generator[None, None, Record]:
         path, epochs, threads = folder / records.CHECKPOINT, self.recipe.epochs, None
@@ -157,10 +170,12 @@ class _Training:
                     self.report(folder)
                     if watch:
                         watch(self.history, epochs)
-                record = self.record(plan).with_folder(folder)
+                finished = self.method.finish(self.model, self.rates) if self.method else Finished(self.model, plan)
+                record = self.record(finished).with_folder(folder)
         finally:
             progress.remove(folder)
-        records.save(record, self.model.state_dict(), self.kept_gammas())
+        widths = [len(gamma) for gamma in self.gammas]
+        records.save(record, finished.network.state_dict(), self.kept_gammas(), widths)
         path.unlink(missing_ok=True)
         return record
 
@@ -195,12 +210,19 @@ class _Training:
         work over, those of trainings side by side are theirs together, and the split is arbitrary."""
         images, per_epoch = len(self.data.train), steps_per_epoch(len(self.data.train), self.recipe.batch)
         spent, started = 0.0, time.perf_counter()
+        if self.method:  # an epoch may compute something else than the one before
+            self.method.begin_epoch(self.model, number, self.recipe.epochs, self.data)
+            self.step = self.recorded()
         self.model.train()
         self.totals.zero_()
         shuffled = augmented_batches(self.data.train, self.recipe.batch, seed=1_000_003 * self.config["seed"] + number)
-        for (x, y), rate in zip(shuffled, self.rates[(number - 1) * per_epoch :]):
-            self.optimizer.param_groups[0]["lr"].fill_(rate)
+        for count, ((x, y), rate) in enumerate(zip(shuffled, self.rates[(number - 1) * per_epoch :]), 1):
+            for group in self.optimizer.param_groups:
+                group["lr"].fill_(group["factor"] * rate)
             self.step(x, y)
+            if self.method:
+                done = ((number - 1) * per_epoch + count) / len(self.rates)
+                self.method.after_step(self.model, rate, done)
             spent += time.perf_counter() - started
             yield
             started = time.perf_counter()
@@ -219,23 +241,28 @@ class _Training:
                 "learning_rate": self.rates[number * per_epoch - 1],
                 "gamma_l1": float(_flat(self.gammas).abs().sum()),
             }
+            | (self.method.numbers(self.model) if self.method else {})
         )
         self.seconds.append(spent + time.perf_counter() - started)
 
-    def record(self, plan: dict | None) -> Record:
+    def record(self, finished: Finished) -> Record:
         budget = shrinkage_budget(self.config["lambda"], self.rates, self.recipe.momentum)
+        right = self.history[-1]["validation_accuracy"]
+        if self.method:  # what it leaves may differ from what was trained
+            right = evaluate(finished.network, self.data.validation)
         return Record(
             kind=self.config["kind"],
             config=self.config,
-            network=self.config["network"],
+            network=finished.network.specification.to_dict(),
             history=self.history,
             snapshots=sorted(self.snapshots),
             results={
                 "shrinkage_budget": budget,
-                "validation_accuracy": self.history[-1]["validation_accuracy"],
+                "validation_accuracy": right,
                 "seconds": sum(self.seconds),
-            },
-            plan=plan,
+            }
+            | finished.results,
+            plan=finished.plan,
             versions=records.versions() | {"threads": str(torch.get_num_threads())},
         )
 
