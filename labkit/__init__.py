@@ -14,6 +14,7 @@ SHORT = {  # names that notebooks import, by the module that holds them; a metho
     "plots": "labkit.view.plots",
     "widgets": "labkit.view.widgets",
     "report": "labkit.view.report",
+    "slides": "labkit.view.slides",
     "estimate": "labkit.tools.estimate",
 }
 

@@ -3,12 +3,39 @@
 from labkit.methods.learned.autoprune import AutoPrune
 from labkit.methods.learned.base import Learned
 from labkit.methods.learned.bitpruning import BitPruning
+from labkit.methods.learned.drawings import (
+    attention_module,
+    between_bits,
+    coarse_slopes,
+    lives,
+    pulled_up,
+    steps_to_zero,
+    thresholds,
+)
+from labkit.methods.learned.explore import TrainCutTune, by_name, chosen, explore, known
+from labkit.methods.learned.figures import (
+    bit_lengths,
+    by_layer,
+    cells,
+    figures,
+    one_each,
+    over_epochs,
+    results,
+    sizes,
+    table,
+)
 from labkit.methods.learned.magnitude import Dense, TrainPruneTune, TrainPruneTuneChannels
 from labkit.methods.learned.pcas import PCAS
 from labkit.methods.learned.proximal import Proximal
+from labkit.methods.learned.published import published
+from labkit.methods.learned.score import ALLOWED, BASELINE, EXPLORED, SCALE, points_for, saved
 from labkit.methods.learned.study import KIND, KINDS, RECIPES, train, train_all
 from labkit.methods.learned.threshold import STR
+from labkit.methods.learned.work import COSTS
 
-__all__ = ["KIND", "KINDS", "RECIPES", "train", "train_all"]
+__all__ = ["ALLOWED", "BASELINE", "COSTS", "EXPLORED", "KIND", "KINDS", "RECIPES", "SCALE", "train", "train_all"]
 __all__ += ["AutoPrune", "BitPruning", "Dense", "Learned", "PCAS", "Proximal", "STR"]
-__all__ += ["TrainPruneTune", "TrainPruneTuneChannels"]
+__all__ += ["TrainCutTune", "TrainPruneTune", "TrainPruneTuneChannels"]
+__all__ += ["attention_module", "between_bits", "coarse_slopes", "lives", "pulled_up", "steps_to_zero", "thresholds"]
+__all__ += ["bit_lengths", "by_layer", "cells", "figures", "one_each", "over_epochs", "results", "sizes", "table"]
+__all__ += ["by_name", "chosen", "explore", "known", "points_for", "published", "saved"]

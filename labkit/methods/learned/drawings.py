@@ -95,6 +95,30 @@ def thresholds(threshold: float = 0.5) -> Figure:
     return figure
 
 
+def pulled_up(
+    weights: Sequence[float], rates: Sequence[float], momentum: float, cases: Sequence[tuple[float, float]]
+) -> Figure:
+    """How the threshold g(s) = 1/(1 + exp(-s)) grows while nothing but weight decay moves s: a line for each case, the
+    first s and its decay, over the steps with these learning ``rates``. Grey: where nine of ten ``weights`` are."""
+    low, high = np.quantile(np.abs(np.asarray(weights, dtype=float)), (0.05, 0.95))
+    figure, (axis,) = panels(1, "", height=3.3, width=8.6)
+    ends = []
+    for i, (start, decay) in enumerate(cases):
+        s, velocity, path = start, 0.0, []
+        for rate in rates:
+            path.append(s)
+            velocity = momentum * velocity + decay * s
+            s -= rate * velocity
+        thresholds = 1 / (1 + np.exp(-np.array(path)))
+        ends.append(f"s from {start:g} with decay {decay:g} ends at {thresholds[-1]:.2g}")
+        axis.plot(thresholds, label=f"s from {start:g}, decay {decay:g}", lw=2, **(style(i) | {"marker": ""}))
+    axis.axhspan(low, high, color="0.85", zorder=0, label="nine of ten weights")
+    axis.set(xlabel="step", ylabel="threshold t (log scale)", yscale="log", ylim=(1e-7, 1))
+    axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=9)
+    figure.set_label(f"Threshold over steps; the weights are from {low:.2g} to {high:.2g}: {'; '.join(ends)}.")
+    return figure
+
+
 def coarse_slopes() -> Figure:
     """Left, the step h(m) and the slopes that may stand for it; right, the gradient by m over the weight that m
     gates: w itself, as the chain rule says, or its sign."""

@@ -8,20 +8,19 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from labkit.methods.learned.score import ALLOWED, BASELINE
+from labkit.methods.learned.study import KIND
 from labkit.records import Record, experiment_name, folders_with_runs, load_all, over_seeds
 from labkit.settings import LabError
 from labkit.view.plots import panels, style
 from labkit.view.tables import band, markdown
 
-KIND = "learned"
 SIZES = (12, 25, 50, 100, 200, 400, 800, 1600, 3200, 6400, 12800, 25600, 51200)  # kB, where an axis has its marks
 MINE = {"marker": "*", "ms": 17, "mfc": "none", "mec": "black", "mew": 1.5, "ls": "", "color": "black"}
 
 
 def family(run: Record) -> str:
-    """``str-80`` -> ``str``: the runs of one method with several targets."""
-    name, _, target = run.name.rpartition("-")
-    return name if target.isdecimal() else run.name
+    """The method's name: runs of one method with several targets are one line."""
+    return run.config["method"]["name"]
 
 
 def one_each(runs: Sequence[Record]) -> list[Record]:
@@ -141,9 +140,7 @@ def _short(layer: str) -> str:
 def bit_lengths(run: Record) -> Figure:
     """The bits that each layer's weights end with, as bars, and their mean over all weights."""
     layers = run.results["layers"]
-    bits = [row["bits"] for row in layers.values()]
-    weights = sum(row["elements"] for row in layers.values())
-    average = sum(row["bits"] * row["elements"] for row in layers.values()) / weights
+    bits, average = [row["bits"] for row in layers.values()], run.results["bits"]
     said = ", ".join(f"{_short(name)} {row['bits']:g}" for name, row in layers.items())
     figure, (axis,) = panels(1, f"Bits of a weight: {said}; the mean over all weights is {average:.2f}.", 2.8, 7.6)
     bars = axis.bar(range(len(bits)), bits, color=style(0)["color"])
@@ -164,18 +161,11 @@ def cells(runs: Sequence[Record]) -> list[list[str]]:
     for run in sorted(runs, key=lambda run: (run.name != BASELINE, family(run), run.results["sparsity"])):
         seeds = _seeds(run)
         size = mean(_of(seeds, "bytes"))
-        row = [run.name, band(_of(seeds, "sparsity")), f"{mean(map(_bits, seeds)):.2g}", f"{size / 1000:.0f}"]
+        row = [run.name, band(_of(seeds, "sparsity")), f"{mean(_of(seeds, 'bits')):.2g}", f"{size / 1000:.0f}"]
         row += [f"{mean(_of(_seeds(dense), 'bytes')) / size:.1f}"] if dense else []
         rows.append([*row, band(_of(seeds, "validation_accuracy"))])
     header = ["run", "zeros", "bits a weight", "kB", *(["times smaller"] if dense else []), "validation accuracy"]
     return [header, *rows]
-
-
-def _bits(run: Record) -> float:
-    """The mean bit length of the weights that are stored."""
-    layers = run.results["layers"].values()
-    kept = [row["elements"] - row["zeros"] for row in layers]
-    return sum(row["bits"] * count for row, count in zip(layers, kept)) / max(1, sum(kept))
 
 
 def table(runs: Sequence[Record]) -> str:
