@@ -27,7 +27,7 @@ from labkit.records import Record
 from labkit.settings import Recipe
 
 MOST_RUNS, MOST_SENTENCES = 60, 8
-AS_MANY = ("open-task-", "policy-")  # as a student likes: looked at last
+AS_MANY = ("open-task-", "policy-", "explore-")  # as a student likes: looked at last
 NEAR = 0.005  # another device judges a few images differently
 FAR = 0.1  # between validation and test images, or between an accuracy and its estimate
 

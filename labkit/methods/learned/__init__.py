@@ -1,7 +1,7 @@
 """Pruning while training: the network learns what it does not need."""
 
 from labkit.methods.learned.autoprune import AutoPrune
-from labkit.methods.learned.base import Learned
+from labkit.methods.learned.base import Learned, prunable, totals
 from labkit.methods.learned.bitpruning import BitPruning
 from labkit.methods.learned.drawings import (
     attention_module,
@@ -38,4 +38,4 @@ __all__ += ["AutoPrune", "BitPruning", "Dense", "Learned", "PCAS", "Proximal", "
 __all__ += ["TrainCutTune", "TrainPruneTune", "TrainPruneTuneChannels"]
 __all__ += ["attention_module", "between_bits", "coarse_slopes", "lives", "pulled_up", "steps_to_zero", "thresholds"]
 __all__ += ["bit_lengths", "by_layer", "cells", "figures", "one_each", "over_epochs", "results", "sizes", "table"]
-__all__ += ["by_name", "chosen", "explore", "known", "points_for", "published", "saved"]
+__all__ += ["by_name", "chosen", "explore", "known", "points_for", "prunable", "published", "saved", "totals"]

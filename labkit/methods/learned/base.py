@@ -102,20 +102,27 @@ def summary(before: Specification, network: nn.Module, bits: dict[str, int] | No
     bits stores all its weights and its range. Biases and batch normalization count 32 bits a number.
     """
     bits, elements = bits or {}, {name: w.weight.numel() for name, w in prunable(models.build(before)).items()}
-    layers, total = {}, 0.0
+    layers = {}
     for name, layer in prunable(network).items():
-        stay, here, each = int(layer.weight.count_nonzero()), layer.weight.numel(), bits.get(name, FLOAT)
-        layers[name] = {"elements": elements[name], "zeros": elements[name] - stay, "bits": each}
-        total += stay * each / 8 + (here / 8 if stay < here else 0) if each == FLOAT else here * each / 8 + RANGE_BYTES
-    weights = {f"{name}.weight" for name in layers}
-    others = (value for name, value in network.state_dict().items() if name not in weights)
-    total += sum(value.numel() * FLOAT / 8 for value in others if value.is_floating_point())
-    count = sum(elements.values())
+        zeros = elements[name] - int(layer.weight.count_nonzero())
+        layers[name] = {"elements": elements[name], "zeros": zeros, "bits": bits.get(name, FLOAT)}
+    return totals(layers, network) | {"layers": layers}
+
+
+def totals(layers: dict[str, dict], network: nn.Module) -> dict[str, float]:
+    """``sparsity``, ``bits`` and ``bytes`` of ``summary``, from its ``layers`` and the network that is left."""
+    weights, size = prunable(network), 0.0
+    for name, layer in layers.items():
+        stay, here, each = layer["elements"] - layer["zeros"], weights[name].weight.numel(), layer["bits"]
+        size += stay * each / 8 + (here / 8 if stay < here else 0) if each == FLOAT else here * each / 8 + RANGE_BYTES
+    names = {f"{name}.weight" for name in layers}
+    others = (value for name, value in network.state_dict().items() if name not in names)
+    size += sum(value.numel() * FLOAT / 8 for value in others if value.is_floating_point())
+    count = sum(layer["elements"] for layer in layers.values())
     return {
         "sparsity": sum(layer["zeros"] for layer in layers.values()) / count,
         "bits": sum(layer["elements"] * layer["bits"] for layer in layers.values()) / count,
-        "layers": layers,
-        "bytes": total,
+        "bytes": size,
     }
 
 
