@@ -148,17 +148,24 @@ def answers(function: Callable, *given, like: list[Tensor]) -> list[float]:
     shapes = [tuple(tensor.shape) for tensor in like]
     if [tuple(t.shape) if isinstance(t, Tensor) else None for t in found] != shapes:
         raise LabError(
-            f"{_name(function)} gave {answer}: return {len(like)} tensor{'s' * (len(like) > 1)} of shape "
+            f"{_name(function)} gave {_short(answer)}: return {len(like)} tensor{'s' * (len(like) > 1)} of shape "
             f"{', '.join(map(str, shapes))}."
         )
     values = torch.cat([tensor.detach().double().flatten() for tensor in found])
     if not values.isfinite().all():
-        raise LabError(f"{_name(function)} gave {answer}: every number has to be finite, also where a weight is 0.")
+        raise LabError(
+            f"{_name(function)} gave {_short(answer)}: every number has to be finite, also where a weight is 0."
+        )
     return [round(value, 6) + 0.0 for value in values.tolist()]  # -0.0 is 0.0
 
 
 def _name(function: Callable) -> str:
     return getattr(function, "__name__", "the function")
+
+
+def _short(answer: object) -> str:
+    text = " ".join(str(answer).split())
+    return text if len(text) < 100 else f"{text[:100]} …"
 
 
 def checked_share(target: float | None) -> None:
