@@ -113,7 +113,7 @@ def pulled_up(
         ends.append(f"s from {start:g} with decay {decay:g} ends at {thresholds[-1]:.2g}")
         axis.plot(thresholds, label=f"s from {start:g}, decay {decay:g}", lw=2, **(style(i) | {"marker": ""}))
     axis.axhspan(low, high, color="0.85", zorder=0, label="nine of ten weights")
-    axis.set(xlabel="step", ylabel="threshold t (log scale)", yscale="log", ylim=(1e-7, 1))
+    axis.set(xlabel="step", ylabel="threshold t (log scale)", yscale="log", ylim=(None, 1))
     axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=9)
     figure.set_label(f"Threshold over steps; the weights are from {low:.2g} to {high:.2g}: {'; '.join(ends)}.")
     return figure

@@ -11,7 +11,7 @@ BASELINE, EXPLORED = (
     "explore-",
 )  # the folder of the unpruned training; how those of one's own explorations begin
 ALLOWED = 0.02  # of validation accuracy, below the dense network
-SCALE = ((0.0, 0), (0.5, 20), (0.75, 30), (0.9, 40))
+SCALE = ((0.0, 0), (0.5, 10), (0.75, 20), (0.9, 30), (0.95, 40))
 """Points by the share of the dense network's bytes that is saved: linear in between, nothing more beyond the last."""
 
 

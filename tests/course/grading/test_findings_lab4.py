@@ -46,7 +46,7 @@ def test_the_best_exploration_that_counts_is_what_points_are_for(tmp_path):
     runs = {run.name: run for run in case.runs}
     share = learned.saved(runs["explore-bits"], runs["dense"])
     assert 0.85 < share < 0.875 < learned.saved(runs["explore-too-far"], runs["dense"])
-    assert learned.points_for([runs["explore-bits"]], runs["dense"]) == round(30 + 10 * (share - 0.75) / 0.15)
+    assert learned.points_for([runs["explore-bits"]], runs["dense"]) == round(20 + 10 * (share - 0.75) / 0.15)
     assert learned.points_for([runs["explore-too-far"]], runs["dense"]) == 0
     assert f"saves {share:.1%} at 98.5%" in lab4.proposed(case)
     assert f": {learned.points_for(runs.values(), runs['dense'])} of 40 points" in lab4.proposed(case)
