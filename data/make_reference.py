@@ -1,7 +1,8 @@
 """Copy finished runs into data/reference: ``python data/make_reference.py runs/quick-shapes-seed0/lab1 [--weights]``;
 without a folder, only bring the tables in README.md and docs/results.md up to date.
 
-Records, figures and tables always ship; scaling factors but for fine-tunings of lab 2, where nothing reads them. Weights
+Records, figures and tables always ship; scaling factors but for fine-tunings of lab 2 and trainings of lab 4, where
+nothing reads them. Weights
 ship with ``--weights``, as float16, for the runs that a later notebook starts from.
 """
 
@@ -14,13 +15,13 @@ from pathlib import Path
 
 import torch
 
-from labkit import criteria, files, front, granularity, ratios, records
+from labkit import criteria, files, front, granularity, learned, ratios, records
 from labkit.methods.slimming import tables
 from labkit.settings import REFERENCE, REPOSITORY
 from labkit.tools import figures
 
 STARTED_FROM = ("sparsity", "pruning")
-WITHOUT_FACTORS = {*front.KINDS, ratios.TUNED}
+WITHOUT_FACTORS = {*front.KINDS, ratios.TUNED, learned.KIND}
 PAGES = [REPOSITORY / "README.md", REPOSITORY / "docs" / "results.md"]
 
 
@@ -56,6 +57,11 @@ def blocks() -> dict[str, str]:
     compared = {records.experiment_name(s.folder.parent).rpartition("-seed")[0]: s for s in found(criteria.STUDY)}
     stories = {f"story: {name}": tables.story_table(members) for name, members in families.items()}
     stories |= {f"criteria: {family}": criteria.table(study) for family, study in compared.items()}
+    trained = {records.experiment_name(r.folder.parent).rpartition("-seed")[0]: r for r in found(learned.KIND)}
+    stories |= {
+        f"learned: {family}": learned.table(records.load_all(run.folder.parent, learned.KIND))
+        for family, run in trained.items()
+    }
     by_seed = {kind: next(iter(found(kind))) for kind in (ratios.SCHEDULES, ratios.REGULARIZATIONS)}
     return stories | {
         "fronts": front.areas_table(records.load_all(REFERENCE / "fronts-folder-cifar10" / "lab2")),
