@@ -119,22 +119,20 @@ class _Training:
 
     def __init__(self, model, data: Dataset, recipe: Recipe, config: dict, penalty_gradient, method: Method | None):
         keep_freed_memory()
-        self.data, self.recipe, self.config, self.method = data, recipe, config, method
+        self.data, self.recipe, self.config, self.method = data, recipe, config, method or Method()
         device = data.train.labels.device
         self.model = copy.deepcopy(model)
-        if method:
-            method.attach(self.model, config["seed"])
+        self.method.attach(self.model, config["seed"])
         self.model = self.model.to(device, memory_format=torch.channels_last)
         self.gammas = [norm.weight for norm in models.norms(self.model).values()]
         self.rates = learning_rates(recipe, len(data.train))
-        self.optimizer, self.scaler = optimizer_of(self.model, recipe, method.groups(self.model) if method else ())
+        self.optimizer, self.scaler = optimizer_of(self.model, recipe, self.method.groups(self.model))
         self.history, self.seconds, self.snapshots = [], [], {0: _flat(self.gammas)}
         self.totals = torch.zeros(2, device=device)  # an epoch's loss and right answers, added up without waiting
-
         self.penalty = (penalty_gradient, config["lambda"]) if config["lambda"] else None
-        self.step = self.recorded()
+        self.step = self.new_step()
 
-    def recorded(self) -> Callable[[Tensor, Tensor], None]:
+    def new_step(self) -> Callable[[Tensor, Tensor], None]:
         """The step on a batch, on a GPU to be recorded when it first runs."""
 
         def step(x: Tensor, y: Tensor) -> None:
@@ -170,8 +168,8 @@ class _Training:
                     self.report(folder)
                     if watch:
                         watch(self.history, epochs)
-                finished = self.method.finish(self.model, self.rates) if self.method else Finished(self.model, plan)
-                record = self.record(finished).with_folder(folder)
+                finished = self.method.finish(self.model, self.rates)
+                record = self.record(finished, plan).with_folder(folder)
         finally:
             progress.remove(folder)
         widths = [len(gamma) for gamma in self.gammas]
@@ -210,9 +208,8 @@ class _Training:
         work over, those of trainings side by side are theirs together, and the split is arbitrary."""
         images, per_epoch = len(self.data.train), steps_per_epoch(len(self.data.train), self.recipe.batch)
         spent, started = 0.0, time.perf_counter()
-        if self.method:  # an epoch may compute something else than the one before
-            self.method.begin_epoch(self.model, number, self.recipe.epochs, self.data)
-            self.step = self.recorded()
+        if self.method.begin_epoch(self.model, number, self.recipe.epochs, self.data):
+            self.step = self.new_step()
         self.model.train()
         self.totals.zero_()
         shuffled = augmented_batches(self.data.train, self.recipe.batch, seed=1_000_003 * self.config["seed"] + number)
@@ -220,9 +217,7 @@ class _Training:
             for group in self.optimizer.param_groups:
                 group["lr"].fill_(group["factor"] * rate)
             self.step(x, y)
-            if self.method:
-                done = ((number - 1) * per_epoch + count) / len(self.rates)
-                self.method.after_step(self.model, rate, done)
+            self.method.after_step(self.model, rate, done=((number - 1) * per_epoch + count) / len(self.rates))
             spent += time.perf_counter() - started
             yield
             started = time.perf_counter()
@@ -241,14 +236,14 @@ class _Training:
                 "learning_rate": self.rates[number * per_epoch - 1],
                 "gamma_l1": float(_flat(self.gammas).abs().sum()),
             }
-            | (self.method.numbers(self.model) if self.method else {})
+            | self.method.numbers(self.model)
         )
         self.seconds.append(spent + time.perf_counter() - started)
 
-    def record(self, finished: Finished) -> Record:
+    def record(self, finished: Finished, plan: dict | None) -> Record:
         budget = shrinkage_budget(self.config["lambda"], self.rates, self.recipe.momentum)
         right = self.history[-1]["validation_accuracy"]
-        if self.method:  # what it leaves may differ from what was trained
+        if finished.network is not self.model:
             right = evaluate(finished.network, self.data.validation)
         return Record(
             kind=self.config["kind"],
@@ -262,7 +257,7 @@ class _Training:
                 "seconds": sum(self.seconds),
             }
             | finished.results,
-            plan=finished.plan,
+            plan=finished.plan or plan,
             versions=records.versions() | {"threads": str(torch.get_num_threads())},
         )
 

@@ -36,9 +36,11 @@ class Method:
         ``factor``, of the learning rate (1 unless given). All other parameters train by the recipe."""
         return []
 
-    def begin_epoch(self, model: nn.Module, number: int, epochs: int, data: Dataset) -> None:
-        """Before the epoch ``number`` (from 1) of ``epochs``. A continued training calls it for the epochs that are
-        left: what it sets and the checkpoint does not have, such as ``requires_grad``, it sets every time."""
+    def begin_epoch(self, model: nn.Module, number: int, epochs: int, data: Dataset) -> bool:
+        """Before the epoch ``number`` (from 1) of ``epochs``; whether a step computes something else from here on. A
+        continued training calls it for the epochs that are left: what it sets and the checkpoint does not have, such
+        as ``requires_grad``, it sets every time."""
+        return False
 
     def loss(self, model: nn.Module) -> Tensor | None:
         """A scalar added to the loss of every step."""

@@ -380,7 +380,7 @@ def test_the_penalty_pulls_every_auxiliary_parameter_down():
     values = autoprune.switches(model)
     method.loss(model).backward()
     assert all(torch.allclose(m.grad, 0.5 * torch.sigmoid(m)) for m in values)
-    assert all(float(m.mean()) == pytest.approx(2.0, rel=1e-4) for m in values)
+    assert all(m.mean().item() == pytest.approx(2.0, rel=1e-4) for m in values)
 
 
 # PCAS

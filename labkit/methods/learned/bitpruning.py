@@ -84,12 +84,14 @@ class BitPruning(Learned):
         return [{"params": list(lengths(model).values()), "weight_decay": 0.0}]
 
     @torch.no_grad()
-    def begin_epoch(self, model: nn.Module, number: int, epochs: int, data: Dataset) -> None:
-        fixed = number >= tail(self.tune, epochs)
+    def begin_epoch(self, model: nn.Module, number: int, epochs: int, data: Dataset) -> bool:
+        first = tail(self.tune, epochs)
+        fixed = number >= first
         for bits in lengths(model).values():
             bits.requires_grad_(not fixed)
             if fixed:
                 bits.ceil_()
+        return number == first
 
     def loss(self, model: nn.Module) -> Tensor:
         return self.factor * self.penalty(torch.stack(list(lengths(model).values())), elements(model))

@@ -10,7 +10,7 @@ from labkit.data import Dataset
 from labkit.methods.granularity.masks import network_masks, prunable
 from labkit.methods.learned.base import Channelwise, Learned, checked_share, plain, tail
 from labkit.methods.learned.channels import add_masks, drop, silence
-from labkit.pruning import CRITERIA, uniform_plan
+from labkit.pruning import filter_norms, uniform_plan
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,11 @@ class TrainPruneTune(Learned):
         for layer in prunable(model).values():
             layer.register_buffer("stays", torch.ones_like(layer.weight, dtype=torch.bool))
 
-    def begin_epoch(self, model: nn.Module, number: int, epochs: int, data: Dataset) -> None:
+    def begin_epoch(self, model: nn.Module, number: int, epochs: int, data: Dataset) -> bool:
         if number == tail(self.tune, epochs):
             for name, stays in network_masks(model, "global", self.target).items():
                 prunable(model)[name].stays.copy_(stays)
+        return False
 
     @torch.no_grad()
     def after_step(self, model: nn.Module, rate: float, done: float) -> None:
@@ -62,10 +63,10 @@ class TrainPruneTuneChannels(Channelwise):
     def attach(self, model: nn.Module, seed: int) -> None:
         add_masks(model)
 
-    def begin_epoch(self, model: nn.Module, number: int, epochs: int, data: Dataset) -> None:
+    def begin_epoch(self, model: nn.Module, number: int, epochs: int, data: Dataset) -> bool:
         if number == tail(self.tune, epochs):
-            network = plain(model)
-            drop(model, uniform_plan(CRITERIA["filter-l1"](network, None, 0), self.target))
+            drop(model, uniform_plan(filter_norms(plain(model)), self.target))
+        return False
 
     def after_step(self, model: nn.Module, rate: float, done: float) -> None:
         silence(model)

@@ -78,15 +78,17 @@ class PCAS(Channelwise):
             norm.attention, norm.attends = Attention(norm.num_features, self.reduction, generator), False
             norm.register_forward_hook(_weighed)
 
-    def begin_epoch(self, model: nn.Module, number: int, epochs: int, data: Dataset) -> None:
+    def begin_epoch(self, model: nn.Module, number: int, epochs: int, data: Dataset) -> bool:
         pruned = tail(self.tune, epochs)
-        attends = tail(self.tune + self.attend, epochs) <= number < pruned
+        first = tail(self.tune + self.attend, epochs)
+        attends = first <= number < pruned
         if number == pruned:
             drop(model, global_plan(self.scores(model, data.train[:IMAGES]), self.target))
         for norm in models.norms(model).values():
             norm.attends = attends
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(attends == (".attention." in name))
+        return number in (first, pruned)
 
     def scores(self, model: nn.Module, images: Images) -> dict[str, Tensor]:
         """The statistic of every channel group on ``images``, float (width,)."""

@@ -17,7 +17,7 @@ RECIPES = {
     "train-prune-tune": {"tune": 0.375},
     "proximal": {"lam": 0.05},
     "str": {"start": -8.0, "ramp": 0.6},
-    "autoprune": {"mu": 0.002, "start": 0.5, "rate": 1.0},
+    "autoprune": {"mu": 2e-4, "start": 0.5, "rate": 30.0},
     "pcas": {"target": 0.5, "tune": 0.375, "attend": 0.125, "reduction": 8},
     "bitpruning": {"factor": 0.1, "start": 8.0, "tune": 0.25},
 }
