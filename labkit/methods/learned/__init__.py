@@ -12,7 +12,7 @@ from labkit.methods.learned.drawings import (
     steps_to_zero,
     thresholds,
 )
-from labkit.methods.learned.explore import TrainCutTune, by_name, chosen, explore, known
+from labkit.methods.learned.exploration import TrainCutTune, by_name, chosen, explore, known
 from labkit.methods.learned.figures import (
     bit_lengths,
     by_layer,
