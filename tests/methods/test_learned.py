@@ -394,6 +394,9 @@ def test_the_attention_statistic_by_hand():
 def test_scores_are_the_statistic_of_what_the_modules_give(tiny_data):
     method = parts.pcas()
     model = attached(method)
+    with torch.no_grad():
+        for norm in models.norms(model).values():
+            norm.attention.layers[2].weight.normal_()
     values = pcas.attention_values(model, tiny_data.validation)
     assert {name: tuple(v.shape) for name, v in values.items()} == {
         "features.norm1": (50, 8),
@@ -402,7 +405,7 @@ def test_scores_are_the_statistic_of_what_the_modules_give(tiny_data):
     scores = method.scores(model, tiny_data.validation)
     assert torch.allclose(scores["features.conv2"], values["features.norm2"].mean(0))
     caught = {}
-    model.eval().features.norm1.attends = True
+    model.eval()
     ((x, _),) = batches(tiny_data.validation, 50)
     with torch.inference_mode():
         model.features.norm1.register_forward_hook(lambda norm, inputs, maps: caught.update(maps=maps.clone()))
@@ -414,15 +417,17 @@ def test_scores_are_the_statistic_of_what_the_modules_give(tiny_data):
         assert torch.allclose(caught["maps"], maps * values["features.norm1"][:, :, None, None], atol=1e-5)
 
 
-def test_only_the_modules_learn_while_they_attend(tiny_data):
+def test_modules_weigh_until_channels_go_and_begin_with_one_half(tiny_data):
     method, model = parts.pcas(), attached(parts.pcas())
-    attending = {}
+    values = pcas.attention_values(model, tiny_data.validation)
+    assert all(torch.equal(given, torch.full_like(given, 0.5)) for given in values.values())
+    weighed, changed = [], []
     for number in range(1, 9):
-        method.begin_epoch(model, number, 8, tiny_data)
-        learn = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
-        assert learn == {name for name, _ in model.named_parameters() if (".attention." in name) == (number == 5)}
-        attending[number] = model.features.norm1.attends
-    assert [number for number, attends in attending.items() if attends] == [5]
+        changed.append(method.begin_epoch(model, number, 8, tiny_data))
+        weighed.append(model.features.norm1.attends)
+    assert weighed == [True] * 5 + [False] * 3
+    assert [number for number, change in enumerate(changed, 1) if change] == [6]
+    assert sum(int((~norm.stays).sum()) for norm in models.norms(model).values()) == 12
 
 
 def test_dropped_channels_are_those_with_the_lowest_scores_and_stay_silent():

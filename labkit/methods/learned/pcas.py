@@ -1,10 +1,13 @@
 """PCAS: small attention modules say which channels the network looks at.
 
 Yamamoto and Maeno (*PCAS: Pruning Channels with Attention Statistics for Deep Network Compression*, 2018): behind every
-convolution of a trained network stands an attention module (global average, two linear layers, sigmoid) that weighs
-each channel by a number from 0 to 1, for each image anew. The modules are trained while the network stays as it is;
-what a channel gets over the training images is its score; one ratio for the whole network ranks all channels together;
-modules and channels are taken away and the rest is tuned.
+convolution stands an attention module (global average, two linear layers, sigmoid) that weighs each channel by a number
+from 0 to 1, for each image anew. What a channel gets over the training images is its score; one ratio for the whole
+network ranks all channels together; modules and channels are taken away and the rest is tuned.
+
+The paper adds the modules to a trained network. In a training of eight epochs they learn with the network from the
+first step instead: behind a network that is trained already they have little to gain, and after one epoch of their own
+nearly every channel still has the half with which it began.
 """
 
 from collections.abc import Callable
@@ -29,16 +32,17 @@ IMAGES = 1000  # training images over which the statistic is taken
 
 class Attention(nn.Module):
     """Maps (N, channels, h, w) -> weights 0..1 (N, channels, 1, 1): the channels' averages behind a ReLU, through two
-    linear layers, the first of which has ``channels / reduction`` outputs."""
+    linear layers, the first of which has ``channels / reduction`` outputs. It begins with one half for every channel:
+    a score that a random beginning has set would take many steps to forget it."""
 
     def __init__(self, channels: int, reduction: int, generator: torch.Generator):
         super().__init__()
         between = max(1, channels // reduction)
         self.layers = nn.Sequential(nn.Linear(channels, between), nn.ReLU(), nn.Linear(between, channels))
         with torch.no_grad():
-            for layer in (self.layers[0], self.layers[2]):
-                layer.weight.normal_(0, (2 / layer.in_features) ** 0.5, generator=generator)
-                layer.bias.zero_()
+            self.layers[0].weight.normal_(0, (2 / channels) ** 0.5, generator=generator)
+            for zero in (self.layers[0].bias, self.layers[2].weight, self.layers[2].bias):
+                zero.zero_()
 
     def forward(self, maps: Tensor) -> Tensor:
         return self.layers(maps.relu().mean((2, 3))).sigmoid()[:, :, None, None]
@@ -50,14 +54,14 @@ def _weighed(norm: nn.BatchNorm2d, inputs: tuple[Tensor], maps: Tensor) -> Tenso
 
 @dataclass(frozen=True)
 class PCAS(Channelwise):
-    """The last share ``tune`` of the epochs trains what is left, the share ``attend`` before it the attention modules
-    alone, all epochs before that the network. ``reduction``: how much narrower a module is than its layer."""
+    """Before the last share ``tune`` of the epochs the share ``target`` of the channels goes. Until then the modules
+    learn at ``rate`` times the learning rate. ``reduction``: how much narrower a module is than its layer."""
 
     statistic: AttentionStatistic
     target: float
     tune: float
-    attend: float
     reduction: int
+    rate: float
     name: ClassVar[str] = "pcas"
 
     def __post_init__(self):
@@ -75,20 +79,20 @@ class PCAS(Channelwise):
         add_masks(model)
         generator = torch.Generator().manual_seed(seed)
         for norm in models.norms(model).values():
-            norm.attention, norm.attends = Attention(norm.num_features, self.reduction, generator), False
+            norm.attention, norm.attends = Attention(norm.num_features, self.reduction, generator), True
             norm.register_forward_hook(_weighed)
+
+    def groups(self, model: nn.Module) -> list[dict]:
+        own = [parameter for norm in models.norms(model).values() for parameter in norm.attention.parameters()]
+        return [{"params": own, "factor": self.rate}]
 
     def begin_epoch(self, model: nn.Module, number: int, epochs: int, data: Dataset) -> bool:
         pruned = tail(self.tune, epochs)
-        first = tail(self.tune + self.attend, epochs)
-        attends = first <= number < pruned
         if number == pruned:
             drop(model, global_plan(self.scores(model, data.train[:IMAGES]), self.target))
         for norm in models.norms(model).values():
-            norm.attends = attends
-        for name, parameter in model.named_parameters():
-            parameter.requires_grad_(attends == (".attention." in name))
-        return number in (first, pruned)
+            norm.attends = number < pruned
+        return number == pruned
 
     def scores(self, model: nn.Module, images: Images) -> dict[str, Tensor]:
         """The statistic of every channel group on ``images``, float (width,)."""
@@ -108,8 +112,6 @@ class PCAS(Channelwise):
 def attention_values(model: nn.Module, images: Images) -> dict[str, Tensor]:
     """By batch normalization, what the module behind it gives each channel for each image, float (images, channels)."""
     norms, caught = models.norms(model), {}
-    for norm in norms.values():
-        norm.attends = True
     hooks = [
         norm.attention.register_forward_hook(
             lambda module, maps, given, name=name: caught.setdefault(name, []).append(given.flatten(1).float().cpu())

@@ -15,10 +15,10 @@ KIND = "learned"
 NEAR = 0.02  # of the target: what counts as reached
 RECIPES = {
     "train-prune-tune": {"tune": 0.375},
-    "proximal": {"lam": 0.05},
+    "proximal": {"lam": 0.03},
     "str": {"start": -8.0, "ramp": 0.6},
     "autoprune": {"mu": 2e-4, "start": 0.5, "rate": 30.0},
-    "pcas": {"target": 0.5, "tune": 0.375, "attend": 0.125, "reduction": 8},
+    "pcas": {"target": 0.5, "tune": 0.375, "reduction": 8, "rate": 5.0},
     "bitpruning": {"factor": 0.1, "start": 8.0, "tune": 0.25},
 }
 """By name, the constants with which each method is trained in eight epochs of the quick profile."""
