@@ -73,6 +73,17 @@ def test_one_each_takes_the_sparsest_of_a_family_and_not_the_dense_one(runs):
     assert [family(run) for run in learned.one_each(runs)] == ["bitpruning", "pcas", "str"]
 
 
+def test_trainings_that_nothing_steers_are_drawn_apart(runs, tmp_path):
+    free = {"name": "str", "probe": [0.0], "target": None, "decay": 1e-4}
+    for name, content in (made.honest() | {"str-start-8-decay0.0001": made.record(free)}).items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "record.json").write_text(json.dumps(content), encoding="utf-8")
+    drawn = learned.figures(tmp_path)
+    assert list(lines(drawn["learned-decay"].axes[0])) == ["str-start-8-decay0.0001"]
+    assert "decay0.0001" not in drawn["learned-sizes"].get_label()
+    assert len(learned.compared(runs)) == len(runs) == 4
+
+
 def test_figures_and_results_are_declared_and_made_from_a_folder(runs):
     drawn = learned.figures(runs[0].folder.parent)
     assert {"learned-sizes", "learned-epochs", "learned-layers", "learned-bits-explore-bits"} == set(drawn)

@@ -17,6 +17,7 @@ from labkit.methods.learned.figures import (
     bit_lengths,
     by_layer,
     cells,
+    compared,
     figures,
     one_each,
     over_epochs,
@@ -37,5 +38,16 @@ __all__ = ["ALLOWED", "BASELINE", "COSTS", "EXPLORED", "KIND", "KINDS", "RECIPES
 __all__ += ["AutoPrune", "BitPruning", "Dense", "Learned", "PCAS", "Proximal", "STR"]
 __all__ += ["TrainCutTune", "TrainPruneTune", "TrainPruneTuneChannels"]
 __all__ += ["attention_module", "between_bits", "coarse_slopes", "lives", "pulled_up", "steps_to_zero", "thresholds"]
-__all__ += ["bit_lengths", "by_layer", "cells", "figures", "one_each", "over_epochs", "results", "sizes", "table"]
+__all__ += [
+    "bit_lengths",
+    "by_layer",
+    "cells",
+    "compared",
+    "figures",
+    "one_each",
+    "over_epochs",
+    "results",
+    "sizes",
+    "table",
+]
 __all__ += ["by_name", "chosen", "explore", "known", "points_for", "prunable", "published", "saved", "totals"]

@@ -12,7 +12,7 @@ from labkit.view.plots import COLOURS, bar_style, panels, style
 
 LIVES = {  # by way of pruning: what happens, and for how much of all epochs
     "train, prune, tune": (("train", 0.5), ("cut", 0.02), ("tune", 0.48)),
-    "PCAS": (("train", 0.5), ("learn attention", 0.15), ("cut", 0.02), ("tune", 0.33)),
+    "PCAS": (("train with attention", 0.5), ("cut", 0.02), ("tune", 0.48)),
     "proximal, STR, AutoPrune": (("train and prune at once", 1.0),),
     "BitPruning": (("train and prune at once", 0.8), ("tune", 0.2)),
 }

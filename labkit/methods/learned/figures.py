@@ -23,6 +23,11 @@ def family(run: Record) -> str:
     return run.config["method"]["name"]
 
 
+def compared(runs: Sequence[Record]) -> list[Record]:
+    """The runs that stand for their method: all but thresholds that only weight decay moved."""
+    return [run for run in runs if run.config["method"].get("target", True) is not None]
+
+
 def one_each(runs: Sequence[Record]) -> list[Record]:
     """Of each family but the dense network, the run with the most zeros."""
     found = {family(run): run for run in sorted(runs, key=lambda run: run.results["sparsity"]) if run.name != BASELINE}
@@ -176,10 +181,13 @@ def table(runs: Sequence[Record]) -> str:
 
 def figures(folder: Path) -> dict[str, Figure]:
     """Every figure that the runs in ``folder`` allow, by file name."""
-    runs = load_all(folder, KIND)
+    found = load_all(folder, KIND)
+    runs = compared(found)
     if not runs:
         return {}
     drawn = {"learned-sizes": sizes(runs)}
+    if unsteered := [run for run in found if run not in runs]:
+        drawn["learned-decay"] = over_epochs(unsteered)
     if pruned := one_each(runs):
         drawn |= {"learned-epochs": over_epochs(pruned), "learned-layers": by_layer(pruned)}
     return drawn | {f"learned-bits-{run.name}": bit_lengths(run) for run in runs if family(run) == "bitpruning"}
