@@ -22,7 +22,7 @@ from labkit.methods.learned import autoprune, base, bitpruning, pcas, study, thr
 from labkit.methods.learned.channels import add_masks, drop, silence
 from labkit.pruning import global_plan, scaling_factors
 from labkit.settings import Recipe
-from labkit.training import Diverged, fit, optimizer_of
+from labkit.training import Diverged, fit, optimizer_of, train_step
 from labkit.training.convolution import fast_convolutions
 
 EPOCHS = 4
@@ -130,6 +130,30 @@ def test_a_run_that_is_broken_off_ends_bit_equal(runs, tiny_data, tmp_path, meth
             fitted(method, tiny_data, tmp_path, save_every=0, watch=stop_after(epochs))
     fitted(method, tiny_data, tmp_path, save_every=0)
     assert_same_run(tmp_path / method.folder, runs[method.folder][0].folder)
+
+
+FAMILIES = {"resnet18": ("resnet", 0.125), "mobilenetv2": ("mobilenet", 0.125)}
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("method", tried(), ids=NAMES)
+def test_every_family_is_left_as_it_was_trained(tiny_data, name, method):
+    family, width = FAMILIES[name]
+    model = models.build(models.named(name, width), seed=0)
+    method.attach(model, 0)
+    model.train()
+    optimizer, scaler = optimizer_of(model, RECIPE, method.groups(model))
+    for number in (1, 2, 3):
+        method.begin_epoch(model, number, 3, tiny_data)
+        for x, y in batches(tiny_data.train[:20], 20):
+            train_step(model, x, y, optimizer, scaler, method=method)
+            method.after_step(model, 0.1, done=number / 3)
+    finished = method.finish(model.eval(), [0.1])
+    ((x, _),) = batches(tiny_data.validation, 50)
+    with torch.inference_mode():
+        expected = model(x)
+        assert torch.allclose(finished.network(x), expected, atol=1e-4 * float(expected.abs().max()))
+    assert finished.network.specification.family == family
 
 
 def test_size_counts_what_stays_its_map_and_what_is_never_pruned():

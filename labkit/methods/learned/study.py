@@ -15,7 +15,7 @@ KIND = "learned"
 NEAR = 0.02  # of the target: what counts as reached
 RECIPES = {
     "train-prune-tune": {"tune": 0.375},
-    "proximal": {"lam": 0.03},
+    "proximal": {"lam": 0.025},
     "str": {"start": -8.0, "ramp": 0.6},
     "autoprune": {"mu": 2e-4, "start": 0.5, "rate": 30.0},
     "pcas": {"target": 0.5, "tune": 0.375, "reduction": 8, "rate": 5.0},
