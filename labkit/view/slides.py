@@ -3,7 +3,6 @@ report is. What a student wrote is data, never markup."""
 
 import datetime
 import io
-from collections.abc import Iterable
 from pathlib import Path
 
 from matplotlib import mathtext
@@ -47,16 +46,6 @@ def export(
         "seen": report.blocks(seen),
     }
     return report.typeset(path, TEMPLATE, content, pictures | {"figure.png": report.png(figure, title)})
-
-
-def rows_of(lines: Iterable[str]) -> list[list[str]]:
-    """The rows of a table in Markdown, header first.
-
-    >>> rows_of(["| a | b |", "|---|--:|", "| 1 | 2 |"])
-    [['a', 'b'], ['1', '2']]
-    """
-    rows = [[cell.strip() for cell in line.strip().strip("|").split("|")] for line in lines if line.strip()]
-    return [row for row in rows if not all(set(cell) <= set(":-") for cell in row)]
 
 
 def _drawn(equation: str) -> bytes:
