@@ -15,6 +15,7 @@ from labkit.view.plots import panels, style
 from labkit.view.tables import band, markdown
 
 SIZES = (12, 25, 50, 100, 200, 400, 800, 1600, 3200, 6400, 12800, 25600, 51200)  # kB, where an axis has its marks
+A_FEW = 0.01  # zeros, as a share of all weights: what is quantized may have so many by chance
 MINE = {"marker": "*", "ms": 17, "mfc": "none", "mec": "black", "mew": 1.5, "ls": "", "color": "black"}
 
 
@@ -29,8 +30,9 @@ def compared(runs: Sequence[Record]) -> list[Record]:
 
 
 def one_each(runs: Sequence[Record]) -> list[Record]:
-    """Of each family but the dense network, the run with the most zeros."""
-    found = {family(run): run for run in sorted(runs, key=lambda run: run.results["sparsity"]) if run.name != BASELINE}
+    """Of each family that makes zeros, the run with the most of them."""
+    sparse = [run for run in runs if run.results["sparsity"] > A_FEW]
+    found = {family(run): run for run in sorted(sparse, key=lambda run: run.results["sparsity"])}
     return [found[name] for name in sorted(found)]
 
 
@@ -71,7 +73,7 @@ def sizes(runs: Sequence[Record], mine: Sequence[Record] = ()) -> Figure:
     )
     figure, axes = panels(2, f"Validation accuracy over size and over sparsity: {said}.", 4, 10.4, sharey=True)
     axes_of = list(zip(axes, ("bytes", "sparsity"), (1000, 1)))
-    for i, (name, members) in enumerate(families.items()):
+    for i, (name, members) in enumerate(sorted(families.items())):
         found = [_of(_seeds(run), "validation_accuracy") for run in members]
         y = [mean(values) for values in found]
         reach = [[m - min(v) for v, m in zip(found, y)], [max(v) - m for v, m in zip(found, y)]]
@@ -93,7 +95,7 @@ def sizes(runs: Sequence[Record], mine: Sequence[Record] = ()) -> Figure:
     axes[0].minorticks_off()
     axes[1].set_xlabel("share of the weights that are gone")
     axes[1].xaxis.set_major_formatter(PercentFormatter(1))
-    axes[0].yaxis.set_major_formatter(PercentFormatter(1))
+    axes[0].yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
     count = max(len(_seeds(run)) for run in runs)
     bars = f"bars: {count} seeds; grey:\n" if count > 1 else "grey: "
     _beside(axes[1], f"{bars}within {100 * ALLOWED:g} points of dense" if _dense(runs) else None)
@@ -148,13 +150,11 @@ def bit_lengths(run: Record) -> Figure:
     bits, average = [row["bits"] for row in layers.values()], run.results["bits"]
     said = ", ".join(f"{_short(name)} {row['bits']:g}" for name, row in layers.items())
     figure, (axis,) = panels(1, f"Bits of a weight: {said}; the mean over all weights is {average:.2f}.", 2.8, 7.6)
-    bars = axis.bar(range(len(bits)), bits, color=style(0)["color"])
-    axis.bar_label(bars, [f"{value:g}" for value in bits])
-    axis.axhline(average, color="black", ls="--", lw=1, label=f"mean over all weights: {average:.2f}")
+    axis.bar_label(axis.bar(range(len(bits)), bits, color=style(0)["color"]), [f"{value:g}" for value in bits])
     axis.set_xticks(range(len(bits)), map(_short, layers), rotation=30)
-    axis.set(xlabel="layer", ylabel="bits of a weight", ylim=(0, 1.2 * max(bits)))
+    axis.set(xlabel="layer", ylabel="bits of a weight", ylim=(0, 1.15 * max(bits)))
+    axis.set_title(f"{run.name}: {average:.2f} bits in the mean over all weights")
     axis.grid(False, axis="x")
-    axis.legend(loc="upper right", fontsize=9)
     return figure
 
 
