@@ -18,7 +18,7 @@ RECIPES = {
     "proximal": {"lam": 0.025},
     "str": {"start": -8.0, "ramp": 0.6},
     "autoprune": {"mu": 2e-4, "start": 0.5, "rate": 30.0},
-    "pcas": {"target": 0.5, "tune": 0.375, "reduction": 8, "rate": 5.0},
+    "pcas": {"target": 0.35, "tune": 0.375, "reduction": 8, "rate": 5.0},
     "bitpruning": {"factor": 0.1, "start": 8.0, "tune": 0.25},
 }
 """By name, the constants with which each method is trained in eight epochs of the quick profile."""
