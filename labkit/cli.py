@@ -1,4 +1,4 @@
-"""``labkit COMMAND``. Each group of commands is declared by its module; the student edition ships the first four."""
+"""``labkit COMMAND``. Each group of commands is declared by its module; the student edition ships the first five."""
 
 import argparse
 import importlib
@@ -11,6 +11,7 @@ GROUPS = (
     "labkit.tools.doctor",
     "labkit.tools.migrate",
     "labkit.tools.sweep",
+    "labkit.tools.slides",
     "labkit.course.practice.submit",
     "labkit.course.produce",
     "labkit.course.staff",

@@ -27,6 +27,7 @@ from labkit.methods.learned.figures import (
 )
 from labkit.methods.learned.magnitude import Dense, TrainPruneTune, TrainPruneTuneChannels
 from labkit.methods.learned.pcas import PCAS
+from labkit.methods.learned.present import present, read_texts
 from labkit.methods.learned.proximal import Proximal
 from labkit.methods.learned.published import published
 from labkit.methods.learned.score import ALLOWED, BASELINE, EXPLORED, SCALE, points_for, saved
@@ -50,4 +51,16 @@ __all__ += [
     "sizes",
     "table",
 ]
-__all__ += ["by_name", "chosen", "explore", "known", "points_for", "prunable", "published", "saved", "totals"]
+__all__ += [
+    "by_name",
+    "chosen",
+    "explore",
+    "known",
+    "points_for",
+    "present",
+    "prunable",
+    "published",
+    "read_texts",
+    "saved",
+    "totals",
+]
