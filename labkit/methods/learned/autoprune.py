@@ -7,7 +7,8 @@ place of the weight: a connection whose |w| the loss wants larger gets a larger 
 penalty μ · Σ softplus(m) pulls every m down. A weight that is switched off keeps its value and its m goes on learning,
 so it can come back (*recoverable pruning*).
 
-Here weights and auxiliary parameters learn from the same batch, in one step; the paper takes m's from images set aside.
+The paper states two problems, one for the weights and one for the auxiliary parameters; here both learn from the same
+batch, in one step.
 """
 
 from collections.abc import Callable
