@@ -1,13 +1,14 @@
 """AutoPrune: a second parameter for every weight decides whether the weight is there.
 
-Xiao, Wang and Rajasekaran (*AutoPrune: Automatic Network Pruning by Regularizing Auxiliary Parameters*, NeurIPS 2019,
-section 3): the layer computes with w · h(m), h(m) = 1 where the auxiliary parameter m is above 0, else 0. h has no
+Xiao, Wang and Rajasekaran (*AutoPrune: Automatic Network Pruning by Regularizing Auxiliary Parameters*, NeurIPS 2019):
+the layer computes with w · h(m), h(m) = 1 where the auxiliary parameter m is above 0, else 0. h has no
 useful derivative, so m learns from a *coarse* gradient, that of a smooth stand-in (softplus) with the weight's sign in
 place of the weight: a connection whose |w| the loss wants larger gets a larger m, and the size of w says nothing. The
 penalty μ · Σ softplus(m) pulls every m down. A weight that is switched off keeps its value and its m goes on learning,
 so it can come back (*recoverable pruning*).
 
-Here weights and auxiliary parameters learn from the same batch, in one step; the paper takes m's from images set aside.
+The paper states two problems, one for the weights and one for the auxiliary parameters; here both learn from the same
+batch, in one step.
 """
 
 from collections.abc import Callable

@@ -1,6 +1,6 @@
 """BitPruning: every layer learns how many bits its weights take.
 
-Nikolić et al. (*BitPruning: Learning Bitlengths for Aggressive and Accurate Quantization*, 2020, section 3): a weight is
+Nikolić et al. (*BitPruning: Learning Bitlengths for Aggressive and Accurate Quantization*, 2020): a weight is
 rounded to one of 2ⁿ equally spaced values between the layer's smallest and largest. Between two whole bit lengths b and
 b + 1 the layer computes with a mixture, (1 - α) Q_b + α Q_(b+1) for the length b + α, so that the length has a gradient;
 the weights get theirs straight through the rounding. The loss has a penalty on the lengths, which are kept at 1 or

@@ -1,13 +1,13 @@
 """Proximal gradient on the scaling factors: an L1 penalty that ends at 0, not near it.
 
 A subgradient step, as in Network Slimming, jumps to and fro across 0. The iterative shrinkage-thresholding algorithm
-(ISTA: Beck and Teboulle, 2009, section 2) takes the gradient step of the loss alone and then the proximal operator of
+(ISTA: Beck and Teboulle, 2009) takes the gradient step of the loss alone and then the proximal operator of
 the penalty, the point that is best between staying near and being small:
 
     prox(γ) = argmin over z of ½ (z - γ)² + amount · |z|,   amount = λ · η.
 
 Ye et al. (*Rethinking the Smaller-Norm-Less-Informative Assumption in Channel Pruning of Convolution Layers*, ICLR
-2018, section 4) train the γ of convolutional networks so.
+2018) train the γ of convolutional networks so.
 """
 
 from collections.abc import Callable

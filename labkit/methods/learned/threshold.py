@@ -4,9 +4,9 @@ Kusupati et al. (*Soft Threshold Weight Reparameterization for Learnable Sparsit
 computes with S(w, g(s)) = sign(w) · max(|w| - g(s), 0), g the sigmoid, and s, one number a layer, is trained with the
 weights. s begins far below 0, so that the threshold is about 0, and the weight decay on s pulls it up towards g(0) = ½.
 
-How sparse that ends depends on where s begins, on the decay and on the number of steps together, and the network is
-dense until shortly before it is ruined: between s = -12 and s = -2 the threshold grows by 20,000 times. This is why
-constants that are right for ImageNet leave a short training dense (the authors' repository, RAIVNLab/STR, issue 2).
+How sparse that ends depends on where s begins, on the decay and on the number of steps together: from s = -12 to s = -2
+the threshold grows by nearly 20,000 times, and every size of weight lies on a small part of that way. So constants that
+are right for ImageNet leave a short training dense (the authors' repository, RAIVNLab/STR, issue 2).
 
 **The recipe for a wanted sparsity** keeps the learned thresholds and computes the pull. While all s are far below 0,
 weight decay moves all of them up by nearly the same amount, η · decay · |s|: that amount is what nobody knows
