@@ -27,16 +27,17 @@ IMAGES, STATISTICS = 200, 100  # validation images that a policy is judged on; t
 REWARDS = ("error", "error-log-flops")
 AGENTS = ("ddpg", "random")
 SAVE_EVERY = 20  # episodes
+CONSTANTS = Constants()
 
 NUMBERS = dict.fromkeys(("actor_rate", "critic_rate", "tau", "discount", "noise", "decay", "memory"), POSITIVE)
-CONSTANTS = schemas.record(NUMBERS | dict.fromkeys(("hidden", "batch", "updates"), COUNT))
+OF_CONSTANTS = schemas.record(NUMBERS | dict.fromkeys(("hidden", "batch", "updates"), COUNT))
 REWARD = schemas.number(-1e6, 1e6)
 SCHEMA = schemas.of_kind(
     SEARCH,
     MADE_FROM
     | {"criterion": TEXT, "agent": {"enum": list(AGENTS)}, "budget": SHARE, "least": SHARE, "episodes": COUNT}
     | {"warm_up": COUNT, "images": COUNT, "statistics": COUNT, "reward": {"enum": list(REWARDS)}, "noise_seed": COUNT}
-    | {"constants": CONSTANTS, "parts": schemas.array(REWARD, 20)},
+    | {"constants": OF_CONSTANTS, "parts": schemas.array(REWARD, 20)},
     {
         "rewards": schemas.array(REWARD, 5000),
         "accuracies": schemas.array(SHARE, 5000),
@@ -64,7 +65,7 @@ def searched(
     images: int = IMAGES,
     reestimate: bool = True,
     reward: str = "error",
-    constants: Constants = Constants(),
+    constants: Constants = CONSTANTS,
     seed: int | None = None,
 ) -> Record:
     """Search a policy for a trained run that leaves at most the share ``budget`` of its MACs: ``episodes`` episodes, each
