@@ -13,8 +13,11 @@ from labkit.settings import REFERENCE, LabError
 @dataclass(frozen=True)
 class Lab:
     """``notebooks`` are file names without ending, in order; ``points`` are those of all graded cells
-    together. ``report`` is the PDF that the last notebook writes into the folder of runs and that is handed
+    together. ``report`` is the PDF that ``last_notebook`` writes into the folder of runs and that is handed
     in (none where empty); with ``{archive}`` in it, the name of the student's archive, it counts under this name only.
+
+    ``bonus`` is what notebooks at the end, ``bonus_notebooks``, are worth on top of ``points``. They are handed in by
+    those who have worked on them; who has not misses nothing.
 
     ``blanks`` names a module of ``labkit.course.blanks`` and ``findings`` one of ``labkit.course.grading``,
     which looks at the records. Neither ships to students, nor do the reference runs named in ``answers``, which
@@ -30,6 +33,13 @@ class Lab:
     blanks: str = ""
     findings: str = ""
     answers: tuple[str, ...] = ()
+    bonus: int = 0
+    bonus_notebooks: tuple[str, ...] = ()
+
+    @property
+    def last_notebook(self) -> str:
+        """The last of the notebooks that everybody hands in; it knows the student's id and writes the report."""
+        return [name for name in self.notebooks if name not in self.bonus_notebooks][-1]
 
     @property
     def report_is_personal(self) -> bool:

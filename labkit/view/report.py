@@ -49,21 +49,35 @@ def export(path: Path, *, title: str, student: str, sections: list[Section], dat
     ``date`` is printed in the title block: today's, if it is not given. Raises ``LabError`` for a
     figure that is missing or no PNG and for a place that takes no file.
     """
-    path, day = Path(path), date or datetime.date.today()
-    content = {"title": title, "student": student.strip(), "date": day.isoformat(), "version": labkit.__version__}
+    prepared = [_prepared(section, f"{number}.png") for number, section in enumerate(sections)]
+    drawn = {f"{n}.png": s for n, s in enumerate(sections) if s.figure is not None}
+    pictures = {name: png(section.figure, section.title) for name, section in drawn.items()}
+    return typeset(path, TEMPLATE, cover(title, student, date) | {"sections": prepared}, pictures)
+
+
+def cover(title: str, student: str, date: datetime.date | None = None) -> dict:
+    """What every document says of itself."""
+    day = date or datetime.date.today()
+    return {"title": title, "student": student.strip(), "date": day.isoformat(), "version": labkit.__version__}
+
+
+def typeset(path: Path, template: Path, content: dict, pictures: dict[str, bytes]) -> Path:
+    """Write the PDF that ``template`` makes of ``content`` and of ``pictures``, by file name, to ``path``, in one step."""
+    path = Path(path)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        content["sections"] = [_prepared(section, root / f"{number}.png") for number, section in enumerate(sections)]
+        for name, picture in pictures.items():
+            (root / name).write_bytes(picture)
         # "replace": half a surrogate pair, as a broken paste leaves it, becomes a question mark.
         (root / "data.json").write_bytes(json.dumps(content, ensure_ascii=False).encode("utf-8", "replace"))
-        (root / "report.typ").write_bytes(TEMPLATE.read_bytes())
-        pdf = typst.compile(root / "report.typ", root=root)
+        (root / template.name).write_bytes(template.read_bytes())
+        pdf = typst.compile(root / template.name, root=root)
     try:
         with replacing(path) as temporary:
             temporary.write_bytes(pdf)
     except (OSError, LabError) as error:
         raise LabError(
-            f"The report could not be written to {path} ({error.__cause__ or error}): "
+            f"The PDF could not be written to {path} ({error.__cause__ or error}): "
             "close it if a viewer holds it open, or choose another folder."
         ) from error
     return path
@@ -75,29 +89,35 @@ def student_of(pdf: bytes) -> str | None:
     return html.unescape(found[1].decode("utf-8", "replace")) if found else None
 
 
-def _prepared(section: Section, picture: Path) -> dict:
-    """The section as the template reads it; its figure is written to ``picture``."""
-    if section.figure is not None:
-        picture.write_bytes(_png(section))
-    label = section.figure.get_label() if isinstance(section.figure, Figure) else ""
-    rows = section.table or []
-    columns = max(map(len, rows), default=0)
+def _prepared(section: Section, picture: str) -> dict:
+    """The section as the template reads it; its figure lies in the file ``picture``."""
     return {
         "title": section.title,
         "points": section.points,
-        "answer": (answer := _blocks(str(section.text or ""))),
+        "answer": (answer := blocks(str(section.text or ""))),
         "unwritten": not answer and section.text is not None,
-        "figure": picture.name if section.figure is not None else None,
-        "alt": label or section.caption or f"Figure of {section.title}",
+        "figure": picture if section.figure is not None else None,
+        "alt": alternative(section.figure) or section.caption or f"Figure of {section.title}",
         "caption": section.caption,
-        "table": [[str(cell) for cell in row] + [""] * (columns - len(row)) for row in rows if columns],
+        "table": rectangular(section.table or []),
     }
 
 
-def _blocks(text: str) -> list[str | list[str]]:
+def alternative(figure: Figure | bytes | Path | None) -> str:
+    """A matplotlib figure's text for those who do not see it."""
+    return figure.get_label() if isinstance(figure, Figure) else ""
+
+
+def rectangular(rows: list[list[str]]) -> list[list[str]]:
+    """The rows as text, of equal length."""
+    columns = max(map(len, rows), default=0)
+    return [[str(cell) for cell in row] + [""] * (columns - len(row)) for row in rows if columns]
+
+
+def blocks(text: str) -> list[str | list[str]]:
     """Paragraphs as strings and lists as lists of strings, in order.
 
-    >>> _blocks("Two\\nlines.\\n- one\\n- two")
+    >>> blocks("Two\\nlines.\\n- one\\n- two")
     ['Two lines.', ['one', 'two']]
     """
     blocks = []
@@ -108,9 +128,9 @@ def _blocks(text: str) -> list[str | list[str]]:
     return list(filter(None, blocks))
 
 
-def _png(section: Section) -> bytes:
-    """The section's figure as the bytes of a whole PNG."""
-    figure, where = section.figure, f"The figure of section {section.title!r}"
+def png(figure: Figure | bytes | Path, title: str) -> bytes:
+    """A figure as the bytes of a whole PNG; ``title`` is that of the section in which it stands."""
+    where = f"The figure of section {title!r}"
     if isinstance(figure, Figure):
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=RESOLUTION, metadata={"Software": None})

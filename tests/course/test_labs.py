@@ -261,7 +261,11 @@ def test_a_lab_that_does_not_exist_is_refused_with_the_list(refused):
 def test_the_table_says_of_a_lab_what_its_notebooks_hold(lab):
     cells = {name: page.cells for name, page in release.complete_notebooks(lab).items()}
     graded = [cell for page in cells.values() for cell in page if cell.metadata.get("nbgrader", {}).get("grade")]
-    assert sum(cell.metadata.nbgrader.points for cell in graded) == lab.points
+    of = {name: [c for c in page if c in graded] for name, page in cells.items()}
+    worth = {name: sum(c.metadata.nbgrader.points for c in found) for name, found in of.items()}
+    assert sum(worth[name] for name in lab.bonus_notebooks) == lab.bonus
+    assert sum(worth.values()) == lab.points + lab.bonus
+    assert lab.notebooks[len(lab.notebooks) - len(lab.bonus_notebooks) :] == lab.bonus_notebooks
     for name, blank in blanks.of(lab).items():
         assert {f"blank-{name}", f"check-{name}"} <= {cell.id for cell in cells[blank.notebook]}
     assert {f"blank-{name}" for name in blanks.of(lab)} == {

@@ -107,6 +107,29 @@ def test_folder_is_split_by_its_own_classes(photographs, tmp_path):
     assert loaded.test.labels.tolist() == [0, 0, 1, 1, 2, 2]
 
 
+@pytest.fixture
+def eight_classes(photographs):
+    """The same, with CIFAR-10's first classes among others and more images of each."""
+    for part in ("train", "test"):
+        for number, name in enumerate(("zebra", *data.MINI, "dog")):
+            (photographs / part / name).mkdir()
+            for i in range(7):
+                Image.new("RGB", (32, 32), (40 * number,) * 3).save(photographs / part / name / f"{i}.png")
+    return photographs
+
+
+def test_minicifar_is_made_out_of_a_folder(eight_classes, tmp_path, monkeypatch):
+    monkeypatch.setattr(data, "MINI_TRAIN", 4)
+    monkeypatch.setattr(data, "MINI_VALIDATION", 2)
+    seen = decoding(monkeypatch)
+    mini = load(f"minicifar:{eight_classes}", tmp_path / "cache")
+    assert mini.classes == ("airplane", "automobile", "bird", "cat") and mini.name == "minicifar:my photographs"
+    for part, count in ((mini.train, 4), (mini.validation, 2), (mini.test, 7)):
+        assert part.labels.bincount().tolist() == [count] * 4
+        assert (part.pixels[:, 0, 0, 0] == 40 * (part.labels + 1)).all()
+    assert len(seen) == 4 * 14  # the other classes are left alone
+
+
 def test_images_of_any_size_and_mode_are_accepted(photographs, tmp_path):
     loaded = load(f"folder:{photographs}", tmp_path / "cache")
     pixels = torch.cat([loaded.train.pixels, loaded.validation.pixels])

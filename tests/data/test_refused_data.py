@@ -42,6 +42,19 @@ def test_missing_folder_is_refused(refused, load_folder, tmp_path):
         load_folder(tmp_path / "nowhere")
 
 
+def test_minicifar_from_a_folder_that_lacks_a_class_is_refused(refused, photographs, tmp_path):
+    with refused(photographs / "train", "no class 'airplane'", "under these names"):
+        data.load(f"minicifar:{photographs}", tmp_path / "cache")
+
+
+def test_minicifar_from_too_few_images_is_refused(refused, photographs, tmp_path):
+    for name in data.MINI:
+        for path in (f"train/{name}/1.png", f"test/{name}/1.png"):
+            photograph(photographs / path)
+    with refused("1,250 training images of each class", "there are 1:", "folder:PATH"):
+        data.load(f"minicifar:{photographs}", tmp_path / "cache")
+
+
 @pytest.mark.parametrize("part", ["train", "test"])
 def test_folder_without_train_or_test_is_refused(refused, load_folder, photographs, part):
     shutil.rmtree(photographs / part)

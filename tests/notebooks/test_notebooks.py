@@ -69,7 +69,7 @@ def test_blanks_and_manual_cells_are_worth_what_the_table_says(lab):
     declared = {f"blank-{name}": blank.points for name, blank in blanks.of(lab).items()}
     assert set(found) == set(declared)
     assert {name.replace("blank-", "check-"): worth for name, worth in declared.items()}.items() <= points.items()
-    assert sum(points.values()) == lab.points
+    assert sum(points.values()) == lab.points + lab.bonus
     for name, cell in (found | {n: c for n, c in graded.items() if n.startswith("manual-")}).items():
         assert len(re.findall("### BEGIN SOLUTION|### END SOLUTION", cell.source)) >= 2, name
         assert cell.metadata.nbgrader.solution, name

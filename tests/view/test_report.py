@@ -110,14 +110,14 @@ def test_no_word_leaves_the_page(write):
 
 def test_blank_lines_part_paragraphs_and_dashes_make_lists():
     text = "\n One\r\nparagraph.\n\n \nAnother:\n- first\n  goes on\n - second\n\n- third\n\n-4 is no item\n- \n"
-    assert report._blocks(text) == [
+    assert report.blocks(text) == [
         "One paragraph.",
         "Another:",
         ["first goes on", "second"],
         ["third"],
         "-4 is no item",
     ]
-    assert report._blocks(" \n\t\n- \n") == []
+    assert report.blocks(" \n\t\n- \n") == []
 
 
 def test_missing_answers_are_marked(write):

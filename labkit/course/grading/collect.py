@@ -180,7 +180,7 @@ def submitted(handin: Handin, notes: list[str], released: dict, lab: Lab, report
     refused, repaired, kept, of_files, declared = handin.refused, None, {}, [], blanks.of(lab)
     if not refused:
         try:
-            repaired = repair(list(handin.members), released, declared)
+            repaired = repair(list(handin.members), released, declared, lab.bonus_notebooks)
             kept, of_files = records_of(handin.members)
             found, of_report = report_of(handin.members, report, handin.student, lab)
             kept, of_files = kept | found, of_files + of_report

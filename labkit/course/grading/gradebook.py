@@ -53,13 +53,14 @@ c.FormgradeExtension.debug = False
 @dataclass(frozen=True)
 class HandIn:
     """A student's hand-in as collected and graded: ``archive`` is its sha256, ``points`` are by
-    ``check-…`` cell, ``comments`` by the cell of the answer."""
+    ``check-…`` cell, ``comments`` by the cell of the answer, ``without`` the bonus notebooks that are not in it."""
 
     student: str
     archive: str
     refused: str | None
     points: dict[str, float]
     comments: dict[str, str]
+    without: tuple[str, ...] = ()
 
 
 def fill(course: Path, lab: Lab) -> list[str]:
@@ -85,8 +86,10 @@ def fill(course: Path, lab: Lab) -> list[str]:
             archive = _archive_file(course, hand_in.student, lab)
             again = archive.exists() and archive.read_text(encoding="utf-8") != hand_in.archive
             changes += [f"{hand_in.student} has handed in again."] if again else []
+            points = dict.fromkeys((cell.id for name in hand_in.without for cell in released[name].cells), 0.0)
+            points |= hand_in.points
             for cell, grade in grades[hand_in.student].items():
-                changes += _update(grade, hand_in.points.get(cell), again, f"{hand_in.student}: {cell}")
+                changes += _update(grade, points.get(cell), again, f"{hand_in.student}: {cell}")
             for cell, comment in comments[hand_in.student].items():
                 comment.auto_comment = hand_in.comments.get(cell)
         book.db.commit()
@@ -135,6 +138,7 @@ def _hand_in(file: Path, graded: Path, lab: Lab) -> HandIn:
         refused,
         {f"check-{name}": float(mark["points"]) for name, mark in marks.items()},
         {cell: pages.text_of("\n".join(lines)) for cell, lines in comments.items() if lines},
+        () if refused else tuple(name for name in lab.bonus_notebooks if not submission["code"].get(name)),
     )
 
 
@@ -282,7 +286,8 @@ def export(course: Path, lab: Lab, file: Path) -> list[dict]:
     ``total`` while there are any. UTF-8 with a byte order mark: Excel shows umlauts only with it, and Moodle
     takes it off. Text that a spreadsheet would take for a formula begins with an apostrophe."""
     refused = {hand_in.student: hand_in.refused for hand_in in _hand_ins(Path(course), lab)}
-    rows = [pages.csv_row(student, marks, refused.get(student)) for student, marks in items(course, lab).items()]
+    graded = items(course, lab).items()
+    rows = [pages.csv_row(student, marks, refused.get(student), lab.points) for student, marks in graded]
     text = io.StringIO()
     table = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     table.writeheader()
@@ -298,7 +303,7 @@ def feedback(course: Path, lab: Lab) -> list[Path]:
     for student, marks in items(course, lab).items():
         folder = course / "autograded" / student / lab.name
         notebooks = {file.stem: nbformat.read(file, as_version=4) for file in sorted(folder.glob("*.ipynb"))}
-        row = pages.csv_row(student, marks, refused.get(student))
+        row = pages.csv_row(student, marks, refused.get(student), lab.points)
         waiting = sum(item.points is None for item in marks)
         if refused.get(student) and waiting:
             opening = "**Not graded:** your archive could not be read. Please hand in again."

@@ -130,8 +130,9 @@ def heading(cells: list[NotebookNode]) -> str:
     return found[-1] if found else "without a heading"
 
 
-def csv_row(student: str, marks: list[Item], refused: str | None) -> dict:
-    """One row of the class's CSV: numbers, None where something is ungraded, and text."""
+def csv_row(student: str, marks: list[Item], refused: str | None, of: int) -> dict:
+    """One row of the class's CSV: numbers, None where something is ungraded, and text. ``of`` are the lab's points
+    without its bonus, so a total can be more."""
     given = [item.points for item in marks if item.points is not None]
     ungraded, review = len(marks) - len(given), sum(item.review for item in marks)
     code = [item.points for item in marks if item.cell.startswith("blank-")]
@@ -145,7 +146,7 @@ def csv_row(student: str, marks: list[Item], refused: str | None) -> dict:
         **{item.cell: item.points for item in marks if not item.cell.startswith("blank-")},
         "points so far": sum(given) if given else None,
         "total": None if ungraded else sum(given),
-        "max": sum(item.of for item in marks),
+        "max": of,
         "status": _status(ungraded, review, refused),
         "comments": " | ".join(" ".join(line.split()) for line in comments),
     }

@@ -29,8 +29,14 @@ class Repaired:
     notes: list[str]
 
 
-def repair(members: list[Member], released: dict[str, NotebookNode], declared: dict[str, Blank]) -> Repaired:
-    """The ``released`` notebooks with their ``declared`` blanks from the ``.ipynb`` files among ``members``, whatever state they are in."""
+def repair(
+    members: list[Member],
+    released: dict[str, NotebookNode],
+    declared: dict[str, Blank],
+    bonus: tuple[str, ...] = (),
+) -> Repaired:
+    """The ``released`` notebooks with their ``declared`` blanks from the ``.ipynb`` files among ``members``, whatever
+    state they are in. Those named in ``bonus`` need not be there."""
     sheets, notes = _read(members)
     chosen, choices = _assign(sheets, released)
     notes += choices
@@ -46,7 +52,7 @@ def repair(members: list[Member], released: dict[str, NotebookNode], declared: d
             page.check_order()
             code[name] = [cell.source for cell in page.cells if cell.kind == "code"]
         else:
-            page.notes.insert(0, f"{name} is missing.")
+            page.notes[:0] = [] if name in bonus else [f"{name} is missing."]
             code[name] = []
         notebooks[name] = page.notebook(notebook)
         if page.guessed:

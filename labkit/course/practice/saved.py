@@ -68,6 +68,11 @@ def _cell(cell: dict, number: int) -> dict:
     }
 
 
+def never_run(cells: list[dict]) -> bool:
+    """Whether a notebook is still as it was given out."""
+    return all(cell["count"] is None for cell in cells)
+
+
 def refuse_unrun(cells: list[dict], path: Path) -> None:
     """Raises ``LabError`` for the first cell that was not run, or not after those above it."""
     for before, cell in zip([None, *cells], cells):

@@ -87,7 +87,7 @@ def add_commands(commands) -> None:
 
 
 def hand_in(student: str, lab: int = 1) -> None:
-    """What the last cell of a lab's last notebook calls: hand in from here, or say why not and what to do."""
+    """What the last cell of the notebook that writes a lab's report calls: hand in from here, or say why not and what to do."""
     if student.strip() in ("", PLACEHOLDER):
         print(
             "Nothing is handed in yet: write your id into STUDENT at the top, run the notebook again, "
@@ -132,13 +132,19 @@ def submit(
     this, moment = edition.current(), made or datetime.now().astimezone()
     target, report = Path(out) / this.archive_name(student, lab), Path(runs) / this.report_name(student, lab)
     files, cells, notes = {}, {}, []
-    paths = {name: saved.found(Path(notebooks), name) for name in lab.notebooks}
+    places = Path(notebooks)
+    given = [name for name in lab.notebooks if name not in lab.bonus_notebooks or saved.candidates(places, name)]
+    paths = {name: saved.found(places, name) for name in given}
     for name, (path, note) in paths.items():
-        files[f"notebooks/{name}.ipynb"] = content = saved.read(path)
-        cells[name] = saved.code_cells(content, path)
+        content = saved.read(path)
+        found = saved.code_cells(content, path)
+        if name in lab.bonus_notebooks and saved.never_run(found):
+            notes.append(f"{name} was never run and is left out: it is worth a bonus, and nothing is lost without it.")
+            continue
+        files[f"notebooks/{name}.ipynb"], cells[name] = content, found
         saved.refuse_unrun(cells[name], path)
         notes += note + saved.stopped(cells[name], path) + saved.not_written(cells[name], path)
-    last, (last_path, _) = lab.notebooks[-1], paths[lab.notebooks[-1]]
+    last, (last_path, _) = lab.last_notebook, paths[lab.last_notebook]
     if lab.report:
         files[report.name] = _report(report, last)
     saved.refuse_another_student(student, cells[last], last_path)
@@ -167,7 +173,7 @@ def submit(
     archive = zipped(files)
     with replacing(target) as temporary:
         temporary.write_bytes(archive)
-    graded = {name: material for name, material in check.visible(lab.name).items() if material["points"]}
+    graded = {n: m for n, m in check.visible(lab.name).items() if m["points"] and m["notebook"] in cells}
     verdicts, trouble = visible_points(graded, cells)
     sizes = {path: len(content) for path, content in files.items()}
     digest = hashlib.sha256(archive).hexdigest()

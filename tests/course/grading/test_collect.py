@@ -662,6 +662,13 @@ def test_files_that_are_no_notebooks_count_as_missing(released, content, why):
     assert result.notebooks[FIRST].cells == released[FIRST].cells and result.code[FIRST] == []
 
 
+def test_a_bonus_notebook_that_is_missing_is_not_complained_of(released):
+    assert said(repair([], released, BLANKS).notes, f"{FIRST} is missing.")
+    result = repair([], released, BLANKS, (FIRST,))
+    assert not said(result.notes, FIRST) and said(result.notes, f"{THIRD} is missing.")
+    assert result.code[FIRST] == []
+
+
 def test_a_foreign_notebook_is_said_to_be_none(repaired):
     def diary(notebooks):
         notebooks["diary"] = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# Diary", id="a")])

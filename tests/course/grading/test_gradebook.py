@@ -7,6 +7,7 @@ import hashlib
 import json
 import shutil
 import sys
+from dataclasses import replace
 
 import browser
 import nbformat
@@ -36,11 +37,11 @@ def released():
     return release.released_notebooks(LAB)
 
 
-def hand_in(course, student, released, archive="first", refused=None):
+def hand_in(course, student, released, archive="first", refused=None, **others):
     """What ``labkit collect`` leaves of one hand-in, with a picture below manual-prune-50."""
     folder = course / "collected" / LAB.name / student
     (folder / "notebooks").mkdir(parents=True, exist_ok=True)
-    submission = {"student": student, "archive": f"{student}.zip", "refused": refused, "notes": []}
+    submission = {"student": student, "archive": f"{student}.zip", "refused": refused, "notes": []} | others
     submission["sha256"] = hashlib.sha256(archive.encode()).hexdigest()
     (folder / "submission.json").write_text(json.dumps(submission), encoding="utf-8")
     for name, notebook in ({} if refused else copy.deepcopy(released)).items():
@@ -453,3 +454,16 @@ def test_formgrader_in_a_browser(course, tmp_path):
     ada = read_csv(course / "grades.csv")["ada"]
     assert (ada["manual-prune-50"], ada["code"], ada["points so far"]) == ("4.5", "35", "39.5")
     assert "Größer als nötig." in ada["comments"]
+
+
+def test_who_leaves_out_a_bonus_notebook_waits_for_nobody_and_loses_nothing(released, tmp_path):
+    bonus = "03_channel_pruning"
+    lab = replace(LAB, points=90, bonus=10, bonus_notebooks=(bonus,))
+    written = {name: ["1"] for name in LAB.notebooks}
+    hand_in(tmp_path, "ada", released, code=written | {bonus: []})
+    hand_in(tmp_path, "bob", released, code=written)
+    gradebook.fill(tmp_path, lab)
+    worked = {cell.id for cell in released[bonus].cells if cell.id.startswith("manual-")}
+    rows = gradebook.export(tmp_path, lab, tmp_path / "marks.csv")
+    assert worked and {row["max"] for row in rows} == {90}
+    assert [{row[cell] for cell in worked} for row in rows] == [{0}, {None}]

@@ -75,8 +75,8 @@ class Desk:
     def code(self, name):
         return [cell for cell in self.content[name]["cells"] if cell["cell_type"] == "code"]
 
-    def submit(self, *extra, student=STUDENT):
-        return submit.submit(student, LAB, self.notebooks, self.runs, self.out, extra, made=MADE)
+    def submit(self, *extra, student=STUDENT, lab=LAB):
+        return submit.submit(student, lab, self.notebooks, self.runs, self.out, extra, made=MADE)
 
     def extra(self, name, content=b"text"):
         path = self.folder / name
@@ -213,6 +213,33 @@ def test_a_missing_notebook_is_refused(desk, refused, name):
     with refused(f"{name}.ipynb is not in", desk.notebooks, "--notebooks"):
         desk.submit()
     assert not desk.out.exists()
+
+
+WITH_BONUS = replace(LAB, bonus_notebooks=("04_fine_tuning",))
+
+
+def test_a_bonus_notebook_may_be_missing(desk):
+    desk.path("04_fine_tuning").unlink()
+    assert WITH_BONUS.last_notebook == "05_report"
+    receipt = desk.submit(lab=WITH_BONUS)
+    assert "notebooks/04_fine_tuning.ipynb" not in receipt.files and not any("04_" in note for note in receipt.notes)
+
+
+def test_a_bonus_notebook_that_was_never_run_is_left_out_and_said(desk):
+    for cell in desk.code("04_fine_tuning"):
+        cell["execution_count"] = None
+    desk.write("04_fine_tuning")
+    receipt = desk.submit(lab=WITH_BONUS)
+    assert "notebooks/04_fine_tuning.ipynb" not in receipt.files
+    assert any("04_fine_tuning was never run and is left out" in note for note in receipt.notes)
+
+
+def test_a_bonus_notebook_that_was_begun_is_held_to_the_rules_of_the_others(desk, refused):
+    assert "notebooks/04_fine_tuning.ipynb" in desk.submit(lab=WITH_BONUS).files
+    desk.code("04_fine_tuning")[3]["execution_count"] = None
+    desk.write("04_fine_tuning")
+    with refused("04_fine_tuning", "was not run"):
+        desk.submit(lab=WITH_BONUS)
 
 
 NO_NOTEBOOKS = {
