@@ -16,7 +16,17 @@ from labkit.methods.amc.figures import (
     tuned_beside,
 )
 from labkit.methods.amc.narrow import Narrow
-from labkit.methods.amc.policies import COMPARED, TRAINED, TUNED, by_rules, compared, mobile, tuned, uniform_for
+from labkit.methods.amc.policies import (
+    COMPARED,
+    TRAINED,
+    TUNED,
+    by_rules,
+    compared,
+    mobile,
+    own_shares,
+    tuned,
+    uniform_for,
+)
 from labkit.methods.amc.policies import SCHEMAS as _OF_POLICIES
 from labkit.methods.amc.search import (
     BUDGET,
@@ -39,6 +49,16 @@ KINDS = {SEARCH: _OF_SEARCH} | _OF_POLICIES
 __all__ = ["BUDGET", "COMPARED", "COSTS", "EPISODES", "IMAGES", "KINDS", "LEAST", "REWARDS", "SEARCH", "STATE"]
 __all__ += ["STATISTICS", "TRAINED", "TUNED", "WARM_UP", "Agent", "Batch", "Constants", "Environment", "Episode"]
 __all__ += ["Memory", "Narrow", "Parts", "Table", "accuracies", "actor_critic", "affordable", "best_plan", "by_rules"]
-__all__ += ["compared", "episodes_a_second", "figures", "mobile", "noise", "over_the_seeds", "policies", "probe"]
+__all__ += [
+    "compared",
+    "episodes_a_second",
+    "figures",
+    "mobile",
+    "noise",
+    "over_the_seeds",
+    "own_shares",
+    "policies",
+    "probe",
+]
 __all__ += ["results", "rewards", "searched", "searches_table", "seeds_table", "shares", "states", "table"]
 __all__ += ["truncated_normal", "tuned", "tuned_beside", "uniform_for", "walked"]

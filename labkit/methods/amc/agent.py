@@ -21,7 +21,7 @@ class Constants:
     tau: float = 0.05
     batch: int = 64
     discount: float = 1.0
-    noise: float = 0.3  # σ of the exploration, as a share of a group's channels
+    noise: float = 0.5  # σ of the exploration, as a share of a group's channels
     decay: float = 0.98  # of σ, an episode
     updates: int = 8  # steps of the critic for each of the actor
     memory: float = 0.9  # of the baseline, the moving average of rewards

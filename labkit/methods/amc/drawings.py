@@ -47,12 +47,11 @@ def actor_critic() -> Figure:
     return figure
 
 
-def walked(environment: Environment, episode: Episode) -> Figure:
-    """One episode, group by group: the MACs that are spent if all later groups keep their least, and the budget."""
+def walked(environment: Environment, widths: Sequence[int]) -> Figure:
+    """A policy's ``widths``, group by group: the MACs that are spent if all later groups keep their least, and the budget."""
     whole, least = sum(environment.whole), environment.least
     steps = range(len(environment) + 1)
-    certain = [[*episode.widths[:step], *least[step:]] for step in steps]
-    heights = [environment.table.macs(widths) / whole for widths in certain]
+    heights = [environment.table.macs([*widths[:step], *least[step:]]) / whole for step in steps]
     said = ", ".join(f"{height:.1%}" for height in heights)
     figure, (axis,) = panels(
         1, f"MACs spent after each decision, if the rest keeps its least: {said}; never above the budget.", 2.8, 8
@@ -60,7 +59,7 @@ def walked(environment: Environment, episode: Episode) -> Figure:
     axis.bar(steps, heights, 0.7, **bar_style(0))
     axis.axhline(environment.budget / whole, color=COLOURS[3], ls="--", lw=1.5)
     axis.text(-0.4, environment.budget / whole, "budget", va="bottom", color=COLOURS[3])
-    kept = ["all least", *(f"{width}" for width in episode.widths)]
+    kept = ["all least", *(f"{width}" for width in widths)]
     small = len(environment) > 12
     axis.set_xticks(steps, kept, fontsize=7 if small else 9)
     axis.set(xlabel="channels that the group just decided keeps", ylabel="MACs if all later\ngroups keep their least")

@@ -133,7 +133,7 @@ class Environment:
     makes every state, the first and the later ones, so they cannot disagree. (The published code counts ``rest`` in
     weights at the start of an episode and in FLOPs after each step.)"""
 
-    def __init__(self, network: Specification, parts: Parts, budget: float = 0.5, least: float = LEAST):
+    def __init__(self, network: Specification, budget: float, least: float = LEAST):
         """``budget``: the share of the network's MACs that every episode ends within; ``least``: the share of its
         channels that each group keeps at least, one channel always.
 
@@ -142,7 +142,7 @@ class Environment:
         for name, share in {"budget": budget, "least": least}.items():
             if not 0 < share <= 1:
                 raise LabError(f"The {name} is {share}: give a share above 0, up to 1.")
-        self.table, self.network, self.parts = table(network), network, parts
+        self.table, self.network = table(network), network
         self.total = network.widths
         self.least = tuple(max(1, math.ceil(least * width)) for width in self.total)
         self.whole = self.table.by_group(self.total)
@@ -162,11 +162,14 @@ class Environment:
     def __len__(self) -> int:
         return len(self.total)
 
-    def state(self, kept: Sequence[int]) -> np.ndarray:
+    def left(self, kept: Sequence[int]) -> list[int]:
+        """MACs by group, as ``Table.by_group`` has them, where the first groups keep ``kept`` and the others all."""
+        return self.table.by_group([*kept, *self.total[len(kept) :]])
+
+    def state(self, kept: Sequence[int], budget_state: BudgetState) -> np.ndarray:
         """float32 (11,), 0 to 1: what the agent sees of group ``len(kept)`` when those before it keep ``kept``."""
         group = len(kept)
-        left = self.table.by_group([*kept, *self.total[group:]])
-        reduced, rest = self.parts.budget_state(self.whole, left, group)
+        reduced, rest = budget_state(list(self.whole), self.left(kept), group)
         previous = kept[-1] / self.total[group - 1] if group else 1.0
         return np.array([*self.fixed[group], reduced, rest, previous], np.float32)
 
@@ -176,7 +179,7 @@ class Environment:
         group = len(kept)
         return self.table.line([*kept, 0, *self.least[group + 1 :]], group)
 
-    def decided(self, kept: Sequence[int], share: float) -> int:
+    def decided(self, kept: Sequence[int], share: float, clamp: Clamp) -> int:
         """The channels that group ``len(kept)`` keeps where the agent asks for ``share`` of them: as many as leave a
         way to the budget, if all later groups are cut to the least.
 
@@ -184,7 +187,7 @@ class Environment:
         """
         group = len(kept)
         costs = self.costs(kept)
-        width = self.parts.clamp(share, costs, self.least[group], self.budget)
+        width = clamp(share, costs, self.least[group], self.budget)
         if not self.least[group] <= width <= self.total[group]:
             raise LabError(
                 f"The clamp keeps {width} of {self.total[group]} channels of group {group + 1}, of which {self.least[group]} "
@@ -197,10 +200,10 @@ class Environment:
             )
         return int(width)
 
-    def walk(self, choose: Callable[[np.ndarray], float]) -> Episode:
+    def walk(self, choose: Callable[[np.ndarray], float], parts: Parts) -> Episode:
         """One episode: ``choose`` gives for each state the share that the group shall keep."""
         kept, states = [], []
         for _ in self.total:
-            states.append(self.state(kept))
-            kept.append(self.decided(kept, choose(states[-1])))
+            states.append(self.state(kept, parts.budget_state))
+            kept.append(self.decided(kept, choose(states[-1]), parts.clamp))
         return Episode(tuple(kept), np.array(states), np.float32(np.array(kept) / self.total))

@@ -6,7 +6,8 @@ from pathlib import Path
 from labkit import models, pruning, records, training
 from labkit.data import Dataset
 from labkit.methods import schemas
-from labkit.methods.front.policy import reaching
+from labkit.methods.front.policy import BY_SENSITIVITY, cost, reaching
+from labkit.methods.front.work import POLICY
 from labkit.methods.ratios.policies import bisected, macs_left, ratio_plan, tolerated
 from labkit.methods.ratios.sensitivity import MADE_FROM, global_plan_for, made_from, scored
 from labkit.methods.schemas import SHARE
@@ -17,7 +18,7 @@ from labkit.settings import Recipe, Settings
 
 TRAINED, COMPARED, TUNED = "amc-trained", "amc-compared", "amc-tuned"
 RECALIBRATION_IMAGES = 1000
-MOBILE, MOBILE_WIDTH = "mobilenetv2", 0.125
+MOBILE, MOBILE_WIDTH = "mobilenetv2", 0.25
 JUDGED = schemas.record({"macs": SHARE, "as_it_stands": SHARE, "re_estimated": SHARE})
 SCHEMAS = {
     TRAINED: schemas.of_training(TRAINED),
@@ -31,7 +32,7 @@ SCHEMAS = {
 
 
 def mobile(here: Settings, data: Dataset, watch=None) -> Record:
-    """A MobileNetV2 of an eighth of its width, trained once by the profile's recipe, in ``trained-mobilenetv2``."""
+    """A MobileNetV2 of a quarter of its width, trained once by the profile's recipe, in ``trained-mobilenetv2``."""
     network = models.named(MOBILE, MOBILE_WIDTH, len(data.classes))
     folder = here.folder / f"trained-{MOBILE}"
     facts = {"folder": folder, "kind": TRAINED, "seed": here.seed, "watch": watch}
@@ -76,6 +77,17 @@ def by_sensitivity(budget: float, network: Specification, scores: Scores, study:
     return plan(bisected(lambda drop: macs_left(network, plan(drop)), budget))
 
 
+def own_shares(lab: Path, budget: float, network: Specification) -> dict[str, float] | None:
+    """The shares that a policy of notebook 08 in ``lab`` removes, of one's own the nearest to the budget; None where there
+    is none for this network."""
+    plans = [run.plan for run in records.load_all(lab, POLICY) if not run.name.startswith(BY_SENSITIVITY)]
+    plans = [plan for plan in plans if tuple(plan["total"].values()) == network.widths]
+    if not plans:
+        return None
+    nearest = min(plans, key=lambda plan: abs(cost(network, map(len, plan["kept"].values())) - budget))
+    return {group: 1 - len(nearest["kept"][group]) / total for group, total in nearest["total"].items()}
+
+
 def compared(run: Record, data: Dataset, plans: Mapping[str, ChannelPlan], folder: Path) -> Record:
     """What each plan, by its name, leaves of a trained run without training: its share of the MACs, and the accuracy on
     all validation images as it stands and with BatchNorm re-estimated on ``RECALIBRATION_IMAGES``. Made once."""
@@ -98,20 +110,20 @@ def compared(run: Record, data: Dataset, plans: Mapping[str, ChannelPlan], folde
 
 
 def tuned(
-    run: Record, data: Dataset, plans: Mapping[str, ChannelPlan], recipe: Recipe, lab: Path, prefix: str = "amc-tuned"
+    run: Record, data: Dataset, plans: Mapping[str, ChannelPlan], recipe: Recipe, lab: Path, name: str
 ) -> dict[str, Record]:
-    """The thin network of each plan fine-tuned by ``recipe``, in ``lab``'s folders ``amc-tuned-NAME``. Made once."""
+    """The thin network of each plan fine-tuned by ``recipe``, in ``lab``'s folders ``amc-tuned-NAME-POLICY``. Made once."""
     made = training.fit_all(
         {
             "model": pruning.thin(run.model(), plan),
             "data": data,
             "recipe": recipe,
-            "folder": lab / f"{prefix}-{name}",
+            "folder": lab / f"amc-tuned-{name}-{policy}",
             "kind": TUNED,
             "seed": run.config["seed"],
             "plan": plan.to_dict(),
             "parent": run.name,
         }
-        for name, plan in plans.items()
+        for policy, plan in plans.items()
     )
     return dict(zip(plans, made))

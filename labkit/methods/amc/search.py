@@ -22,7 +22,7 @@ from labkit.records import Record
 from labkit.settings import LabError
 
 SEARCH = "amc-search"
-BUDGET, EPISODES, WARM_UP = 0.4, 150, 25
+BUDGET, EPISODES, WARM_UP = 0.4, 300, 40
 IMAGES, STATISTICS = 200, 100  # validation images that a policy is judged on; training images for its BatchNorm
 REWARDS = ("error", "error-log-flops")
 AGENTS = ("ddpg", "random")
@@ -82,7 +82,7 @@ def searched(
             raise LabError(f"There is no {name} {value!r}: choose one of {', '.join(known)}.")
     if episodes < 1:
         raise LabError(f"{episodes} episodes try no policy: give 1 or more.")
-    environment = Environment(run.specification, parts, budget, least)
+    environment = Environment(run.specification, budget, least)
     config = made_from(run, data) | {"criterion": CRITERION, "agent": agent, "budget": budget, "least": least}
     config |= {"episodes": episodes, "warm_up": warm_up, "images": images, "reward": reward}
     config |= {"statistics": STATISTICS if reestimate else 0, "constants": asdict(constants)}
@@ -91,7 +91,7 @@ def searched(
     def work() -> Record:
         statistics = data.train[:STATISTICS] if reestimate else None
         judge = Narrow(run.model(), scored(run, data), data.validation[:images], statistics)
-        record = _Search(environment, judge, config, constants).to_the_end(Path(folder), run.network)
+        record = _Search(environment, parts, judge, config, constants).to_the_end(Path(folder), run.network)
         records.save(record)
         (Path(folder) / records.CHECKPOINT).unlink(missing_ok=True)
         return record
@@ -115,9 +115,10 @@ def probe(parts: Parts) -> list[float]:
 class _Search:
     """A search under way: what has been tried, the agent, and the random numbers to come."""
 
-    def __init__(self, environment: Environment, judge: Narrow, config: dict, constants: Constants):
-        self.environment, self.judge, self.config, self.constants = environment, judge, config, constants
-        self.agent = Agent(constants, environment.parts.soft_update, config["noise_seed"])
+    def __init__(self, environment: Environment, parts: Parts, judge: Narrow, config: dict, constants: Constants):
+        self.environment, self.parts, self.judge = environment, parts, judge
+        self.config, self.constants = config, constants
+        self.agent = Agent(constants, parts.soft_update, config["noise_seed"])
         self.memory = Memory(config["episodes"], len(environment))
         self.generator = torch.Generator().manual_seed(config["noise_seed"])
         self.found = {"rewards": [], "accuracies": [], "widths": [], "losses": []}
@@ -145,10 +146,10 @@ class _Search:
 
     def episode(self, number: int) -> None:
         """One policy, its reward, and one update of the agent."""
-        walked = self.environment.walk(self.chosen(number))
+        walked = self.environment.walk(self.chosen(number), self.parts)
         accuracy = self.judge.accuracy(walked.widths)
         macs = self.environment.table.macs(walked.widths)
-        reward = float(self.environment.parts.reward(accuracy, macs, self.config["reward"]))
+        reward = float(self.parts.reward(accuracy, macs, self.config["reward"]))
         if not math.isfinite(reward):
             raise LabError(
                 f"The reward for an accuracy of {accuracy:.1%} and {macs:,} MACs is {reward}: look at it again."
