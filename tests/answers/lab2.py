@@ -249,7 +249,7 @@ NOT_QUITE += (
     ("budget_clamp", "return costs", "docstring"),
     ("budget_state", "return 0.5, 0.5", "docstring"),
     ("budget_state", "whole.clear()\nreturn 0.0, 0.0", "docstring"),
-    ("soft_update", "return online", "docstring"),
+    ("soft_update", "return {}", "docstring"),
     ("soft_update", "return target['weight']", "docstring"),
     ("reward", "return 0.0", "docstring"),
     ("reward", "return kind", "docstring"),

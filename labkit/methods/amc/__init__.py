@@ -46,7 +46,20 @@ from labkit.methods.amc.work import COSTS
 
 KINDS = {SEARCH: _OF_SEARCH} | _OF_POLICIES
 
-__all__ = ["BUDGET", "COMPARED", "COSTS", "EPISODES", "IMAGES", "KINDS", "LEAST", "REWARDS", "SEARCH", "STATE"]
+__all__ = [
+    "BUDGET",
+    "COMPARED",
+    "COSTS",
+    "EPISODES",
+    "IMAGES",
+    "KINDS",
+    "LEAST",
+    "MOBILE_BUDGET",
+    "MOBILE_EPISODES",
+    "REWARDS",
+    "SEARCH",
+    "STATE",
+]
 __all__ += ["STATISTICS", "TRAINED", "TUNED", "WARM_UP", "Agent", "Batch", "Constants", "Environment", "Episode"]
 __all__ += ["Memory", "Narrow", "Parts", "Table", "accuracies", "actor_critic", "affordable", "best_plan", "by_rules"]
 __all__ += [

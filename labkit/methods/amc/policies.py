@@ -19,6 +19,7 @@ from labkit.settings import Recipe, Settings
 TRAINED, COMPARED, TUNED = "amc-trained", "amc-compared", "amc-tuned"
 RECALIBRATION_IMAGES = 1000
 MOBILE, MOBILE_WIDTH = "mobilenetv2", 0.25
+MOBILE_BUDGET, MOBILE_EPISODES = 0.5, 150
 JUDGED = schemas.record({"macs": SHARE, "as_it_stands": SHARE, "re_estimated": SHARE})
 SCHEMAS = {
     TRAINED: schemas.of_training(TRAINED),

@@ -22,8 +22,8 @@ from labkit.records import Record
 from labkit.settings import LabError
 
 SEARCH = "amc-search"
-BUDGET, EPISODES, WARM_UP = 0.4, 300, 40
-IMAGES, STATISTICS = 200, 100  # validation images that a policy is judged on; training images for its BatchNorm
+BUDGET, EPISODES, WARM_UP = 0.25, 300, 40
+IMAGES, STATISTICS = 300, 100  # validation images that a policy is judged on; training images for its BatchNorm
 REWARDS = ("error", "error-log-flops")
 AGENTS = ("ddpg", "random")
 SAVE_EVERY = 20  # episodes
