@@ -18,10 +18,13 @@ from labkit.methods.amc.figures import (
 from labkit.methods.amc.narrow import Narrow
 from labkit.methods.amc.policies import (
     COMPARED,
+    MOBILE_BUDGET,
+    MOBILE_EPISODES,
     TRAINED,
     TUNED,
     by_rules,
     compared,
+    filled,
     mobile,
     own_shares,
     tuned,
@@ -65,6 +68,7 @@ __all__ += ["Memory", "Narrow", "Parts", "Table", "accuracies", "actor_critic", 
 __all__ += [
     "compared",
     "episodes_a_second",
+    "filled",
     "figures",
     "mobile",
     "noise",

@@ -68,6 +68,13 @@ def by_rules(
     return found | ({"own": reaching(budget, network, scores, shares)} if shares else {})
 
 
+def filled(plan: ChannelPlan, budget: float, network: Specification, scores: Scores) -> ChannelPlan:
+    """A plan made milder, all of its shares by one factor, until it comes as near to the budget as whole channels allow
+    (``front.reaching``): a search may end below its budget, and what is compared has equal MACs."""
+    shares = {group: 1 - len(kept) / plan.total[group] for group, kept in plan.kept.items()}
+    return reaching(budget, network, scores, {group: share for group, share in shares.items() if share})
+
+
 def by_sensitivity(budget: float, network: Specification, scores: Scores, study: Record) -> ChannelPlan:
     """The plan with the smallest tolerated drop that leaves at most the share ``budget`` of the MACs."""
     curves, ratios = study.results["curves"], study.config["ratios"]
