@@ -54,7 +54,7 @@ def walked(environment: Environment, widths: Sequence[int]) -> Figure:
     heights = [environment.table.macs([*widths[:step], *least[step:]]) / whole for step in steps]
     said = ", ".join(f"{height:.1%}" for height in heights)
     figure, (axis,) = panels(
-        1, f"MACs spent after each decision, if the rest keeps its least: {said}; never above the budget.", 2.8, 8
+        1, f"MACs spent after each decision, if the rest keeps its least: {said}; the budget is {environment.budget / whole:.1%}.", 2.8, 8
     )
     axis.bar(steps, heights, 0.7, **bar_style(0))
     axis.axhline(environment.budget / whole, color=COLOURS[3], ls="--", lw=1.5)
@@ -126,7 +126,8 @@ def noise(constants: Constants, warm_up: int, episodes: int, mean: float = 0.7) 
     )
     left.set(xlabel="episode", ylabel="σ of the noise", ylim=(0, 1.05 * constants.noise), xlim=(0, episodes))
     x = np.linspace(0, 1, 201)
-    for i, number in enumerate((warm_up, (warm_up + episodes) // 2, episodes - 1)):
+    for i, eighths in enumerate((0, 1, 3)):  # later the density is a needle
+        number = warm_up + eighths * (episodes - 1 - warm_up) // 8
         density = np.exp(-0.5 * ((x - mean) / sigma[number]) ** 2)
         look = style(i) | {"marker": ""}
         right.plot(x, density / (density.sum() * (x[1] - x[0])), lw=1.8, label=f"episode {number + 1}", **look)
