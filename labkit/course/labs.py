@@ -74,12 +74,14 @@ LABS = (
         summary="Rank channels by eight criteria, draw the fronts of compression and accuracy of three networks, let "
         "sensitivity curves and latencies measured on your machine say what each layer gives, and beat the global front "
         "with a policy of your own.",
-        notebooks=("07_criteria", "08_front", "09_ratios"),
+        notebooks=("07_criteria", "08_front", "09_ratios", "10_amc"),
         points=100,
         report="{archive}.pdf",
         blanks="lab2",
         findings="lab2",
-        answers=("policy-quarter", "policy-eighth", "policy-twentieth"),
+        answers=("policy-quarter", "policy-eighth", "policy-twentieth", "amc-tuned-vgg-own"),
+        bonus=40,
+        bonus_notebooks=("10_amc",),
     ),
     Lab(
         number=3,

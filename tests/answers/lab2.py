@@ -203,3 +203,54 @@ NOT_QUITE += (
     ("best_candidate", "return 0", "docstring"),
     ("best_candidate", "return after", "docstring"),
 )
+
+# 10 · AMC
+
+RIGHT |= {
+    "budget_clamp": (
+        "width = len(costs) - 1\n"
+        "fitting = [k for k in range(width + 1) if costs[k] <= budget]\n"
+        "return max(least, min(round(share * width), max(fitting)))",
+        "kept = int(share * (len(costs) - 1) + 0.5)\n"
+        "if kept < least:\n    kept = least\n"
+        "for number in range(kept, least, -1):\n"
+        "    if costs[number] <= budget:\n        return number\n"
+        "return least",
+        "allowed = np.searchsorted(np.array(costs), budget, side='right') - 1\n"
+        "return int(np.clip(np.rint(share * (len(costs) - 1)), least, max(least, allowed)))",
+    ),
+    "budget_state": (
+        "all_of_it = sum(whole)\nreturn 1 - sum(left) / all_of_it, sum(whole[group + 1:]) / all_of_it",
+        "gone = sum(w - now for w, now in zip(whole, left))\n"
+        "later = 0\n"
+        "for place, macs in enumerate(whole):\n"
+        "    if place > group:\n        later += macs\n"
+        "return [gone / sum(whole), later / sum(whole)]",
+        "w, now = np.array(whole, float), np.array(left, float)\n"
+        "return float((w - now).sum() / w.sum()), float(w[group + 1:].sum() / w.sum())",
+    ),
+    "soft_update": (
+        "return {name: old + tau * (online[name] - old) for name, old in target.items()}",
+        "new = {}\nfor name in target:\n    new[name] = torch.lerp(target[name], online[name], tau)\nreturn new",
+        "moved = [(1 - tau) * a + tau * b for a, b in zip(target.values(), online.values())]\n"
+        "return dict(zip(target, moved))",
+    ),
+    "reward": (
+        "value = accuracy - 1\nif kind == 'error-log-flops':\n    value = value * math.log(macs * 2)\nreturn value",
+        "factors = {'error': 1.0, 'error-log-flops': float(np.log(2 * macs))}\nreturn -(1 - accuracy) * factors[kind]",
+        "error = torch.tensor(1 - accuracy, dtype=torch.float64)\n"
+        "factor = torch.log(torch.tensor(2.0 * macs, dtype=torch.float64)) if kind.endswith('flops') else 1\n"
+        "return float(-error * factor)",
+    ),
+}
+
+NOT_QUITE += (
+    ("budget_clamp", "return 0", "docstring"),
+    ("budget_clamp", "return costs", "docstring"),
+    ("budget_state", "return 0.5, 0.5", "docstring"),
+    ("budget_state", "whole.clear()\nreturn 0.0, 0.0", "docstring"),
+    ("soft_update", "return {}", "docstring"),
+    ("soft_update", "return target['weight']", "docstring"),
+    ("reward", "return 0.0", "docstring"),
+    ("reward", "return kind", "docstring"),
+)

@@ -5,7 +5,7 @@ import math
 import torch
 
 from claims import claim, reach, spread
-from labkit import criteria, front, ratios, records
+from labkit import amc, criteria, front, ratios, records
 from labkit.records import Record
 from labkit.settings import REFERENCE
 
@@ -361,3 +361,63 @@ def the_table_predicts_the_family():
         low = [error for name, error in off.items() if "sensitivity" in name]
         assert sum(low) / len(low) < sum(e for n, e in off.items() if n.startswith("netadapt")) / 6
     return ["every network of the search within 20 %, in every reference run"]
+
+
+# 10 · AMC
+
+EXACT |= {"10-00": ("40 points",)}
+LAST = 20  # episodes that say what an agent has learned
+
+
+def searches(experiment, name: str = "vgg", variant: str = "") -> tuple[Record, Record]:
+    """AMC's search and the one by chance."""
+    return tuple(records.load(experiment / f"{agent}-{name}{variant}") for agent in ("amc", "random"))
+
+
+def policies_of(experiment, name: str, stage: str) -> dict[str, float]:
+    judged = records.load(experiment / f"amc-compared-{name}")
+    if stage == "tuned":
+        return {n: run.results["validation_accuracy"] for n, run in amc.tuned_beside(judged).items()}
+    return {n: row[stage] for n, row in judged.results["policies"].items()}
+
+
+@claim("10-34")
+def the_agent_learns_and_chance_keeps_up():
+    ahead, by_chance = [], []
+    for experiment in SHAPES:
+        agent, chance = (run.results for run in searches(experiment))
+        mean = sum(chance["accuracies"]) / len(chance["accuracies"])
+        assert sum(agent["accuracies"][-LAST:]) / LAST > mean + 0.15
+        best, luck = max(agent["accuracies"]), max(chance["accuracies"])
+        assert abs(best - luck) < 0.03
+        ahead.append(luck > best)
+        by_chance.append(agent["best"] < amc.WARM_UP)
+    assert sum(ahead) == 2 and [a or b for a, b in zip(ahead, by_chance)] == [True] * 3 and sum(by_chance) == 1
+    return ["chance is ahead in two of the three runs. In the third, AMC's best is one of its warm-up"]
+
+
+@claim("10-38")
+def judged_as_it_stands_nothing_is_found():
+    (experiment,) = [lab for lab in SHAPES if (lab / "amc-vgg-as-it-stands").exists()]
+    assert all(max(run.results["accuracies"]) < 0.2 for run in searches(experiment, variant="-as-it-stands"))
+    run = records.load(experiment / "amc-vgg-log-flops")
+    table, total = amc.table(run.specification), run.specification.widths
+    last = [table.macs(widths) / table.macs(total) for widths in run.results["widths"][-LAST:]]
+    assert min(last) > 0.7 and min(run.results["accuracies"][-LAST:]) > 0.98
+    return ["learns to keep nearly all channels"]
+
+
+@claim("10-43")
+def a_search_does_not_pay_on_a_vgg():
+    gains, behind, apart_tuned, curves = [], 0, [], []
+    for experiment in SHAPES:
+        assert max(policies_of(experiment, "vgg", "as_it_stands").values()) < 0.25
+        found, tuned = (policies_of(experiment, "vgg", stage) for stage in ("re_estimated", "tuned"))
+        gains.append(found["amc"] - found["uniform"])
+        behind += found["random"] > found["amc"]
+        three = [tuned[name] for name in ("amc", "random", "uniform")]
+        apart_tuned.append(max(three) - min(three))
+        curves.append(found["uniform"] - found["sensitivity"])
+        assert found["global"] < 0.2
+    assert min(gains) > 0 and behind == 1 and max(apart_tuned) < 0.02 and min(curves) > 0
+    return [f"ahead of uniform in every reference run, by {apart(gains)}", "within two points of each other"]

@@ -1,4 +1,4 @@
-"""The blanks of lab 2, the front: notebooks 07, criteria, 08, fronts, and 09, ratios."""
+"""The blanks of lab 2, the front: notebooks 07, criteria, 08, fronts, 09, ratios, and 10, AMC."""
 
 import math
 
@@ -930,6 +930,253 @@ BLANKS += (
                 "return max(within, key=lambda i: after[i])",
                 "Where no candidate is within the budget, max of an empty list stops with an error: return None then.",
                 says="empty",
+            ),
+        ),
+    ),
+)
+
+
+# 10 · AMC
+
+
+def _clamp_cases(rng):
+    def case(group, asked, fits, least, exactly):
+        width = 12
+        costs = [rng.randint(20, 60)]
+        for _ in range(width):
+            costs.append(costs[-1] + rng.randint(5, 20))
+        share = (asked + rng.choice([-1, 1]) / 4) / width
+        return "budget_clamp", group, [share, costs, least, costs[fits] + (0 if exactly else 2)]
+
+    for asked, share_of_quarter in ((rng.randint(4, 6), False), (rng.randint(7, 9), True)):
+        yield case("affordable", asked, 11, 3, share_of_quarter)
+    yield case("affordable", 7, 7, 2, True)
+    for fits in (rng.randint(4, 5), rng.randint(6, 7)):
+        yield case("too many", rng.randint(9, 11), fits, 2, fits < 6)
+    yield case("too few", 1, 9, rng.randint(3, 4), False)
+    yield case("too few", 2, 8, 5, False)
+
+
+def _budget_state_cases(rng):
+    def case(group, groups, number):
+        whole = [rng.randint(5, 40) * 8 for _ in range(groups + 1)]
+        left = [
+            macs - rng.randint(1, macs // 8) * 4 if place <= number + 1 else macs for place, macs in enumerate(whole)
+        ]
+        return "budget_state", group, [whole, left, number]
+
+    yield case("middle", 4, 1)
+    yield case("middle", 5, 3)
+    yield case("middle", 6, 2)
+    yield case("last", 3, 2)
+
+
+def _soft_update_cases(rng):
+    def networks():
+        return [{"dict": {"weight": _tensor(rng, 2, 3), "bias": _tensor(rng, 2)}} for _ in range(2)]
+
+    for tau in (0.25, 0.125):
+        yield "soft_update", "a part of it", [*networks(), tau]
+    yield "soft_update", "a part of it", [*networks(), rng.choice([0.0625, 0.75])]
+    yield "soft_update", "all of it", [*networks(), 1.0]
+
+
+def _reward_cases(rng):
+    for kind, group in (("error", "the error"), ("error-log-flops", "with FLOPs")):
+        for _ in range(3):
+            yield "reward", group, [rng.randint(20, 60) / 64, rng.randint(2, 900) * 10_000, kind]
+
+
+BLANKS += (
+    Blank(
+        name="budget-clamp",
+        title="Blank 1 · the budget clamp",
+        notebook="10_amc",
+        points=4,
+        functions={"budget_clamp": ["share", "costs", "least", "budget"]},
+        cases=_clamp_cases,
+        credit=(
+            Credit(1, groups=("affordable",)),
+            Credit(2, groups=("too many",)),
+            Credit(1, groups=("too few",)),
+        ),
+        mistakes=(
+            Mistake(
+                "return max(least, round(share * (len(costs) - 1)))",
+                "Nothing looks at the budget: take channels away until the costs are within it.",
+            ),
+            Mistake(
+                "kept = max(least, round(share * (len(costs) - 1)))\n"
+                "while kept > least and costs[kept] >= budget:\n"
+                "    kept -= 1\n"
+                "return kept",
+                "Costs that are exactly the budget are refused: they are within it.",
+            ),
+            Mistake(
+                "kept = max(least, round(share * len(costs)))\n"
+                "kept = min(kept, len(costs) - 1)\n"
+                "while kept > least and costs[kept] > budget:\n"
+                "    kept -= 1\n"
+                "return kept",
+                "The group has one channel fewer than the list has entries: the first entry is for no channel at all.",
+            ),
+            Mistake(
+                "kept = max(least, int(share * (len(costs) - 1)))\n"
+                "while kept > least and costs[kept] > budget:\n"
+                "    kept -= 1\n"
+                "return kept",
+                "The channels asked for are rounded down: round to the nearest whole number.",
+            ),
+            Mistake(
+                "kept = round(share * (len(costs) - 1))\nwhile costs[kept] > budget:\n    kept -= 1\nreturn kept",
+                "Fewer channels than the least can stay: raise the number to it.",
+            ),
+            Mistake(
+                "kept = max(least, round(share * (len(costs) - 1)))\nreturn kept if costs[kept] <= budget else least",
+                "What does not fit is cut to the least at once: take away only as many channels as needed.",
+            ),
+            Mistake(
+                "return max(k for k in range(least, len(costs)) if costs[k] <= budget)",
+                "It always keeps all that the budget allows: the agent's share is an upper limit as well.",
+            ),
+            Mistake(
+                "kept = max(least, round(share * (len(costs) - 1)))\n"
+                "while kept > least and costs[kept] > budget:\n"
+                "    kept -= 1\n"
+                "return kept / (len(costs) - 1)",
+                "That is a share: return the number of channels.",
+            ),
+            Mistake(
+                "kept = max(least, round(share * (len(costs) - 1)))\n"
+                "while kept > least and costs[kept - 1] > budget:\n"
+                "    kept -= 1\n"
+                "return kept",
+                "The entry for one channel fewer is looked at: the costs of k channels stand at place k.",
+            ),
+        ),
+    ),
+    Blank(
+        name="budget-state",
+        title="Blank 2 · reduced and rest",
+        notebook="10_amc",
+        points=4,
+        functions={"budget_state": ["whole", "left", "group"]},
+        cases=_budget_state_cases,
+        credit=(Credit(3, groups=("middle",)), Credit(1, groups=("last",))),
+        mistakes=(
+            Mistake(
+                "return (sum(whole) - sum(left)) / sum(whole), sum(whole[group:]) / sum(whole)",
+                "The rest begins with the group that is decided now: it is what comes after it.",
+            ),
+            Mistake(
+                "return (sum(whole) - sum(left)) / sum(whole), sum(left[group + 1:]) / sum(whole)",
+                "The rest is counted in the network as it is cut so far: count it in the unpruned one.",
+            ),
+            Mistake(
+                "return sum(left) / sum(whole), sum(whole[group + 1:]) / sum(whole)",
+                "The first number is what is left: reduced is what has gone.",
+            ),
+            Mistake(
+                "return sum(whole) - sum(left), sum(whole[group + 1:])",
+                "Those are MACs: divide both by the MACs of the unpruned network, so that they lie between 0 and 1.",
+            ),
+            Mistake(
+                "return (sum(whole[:group]) - sum(left[:group])) / sum(whole), sum(whole[group + 1:]) / sum(whole)",
+                "Only the groups before this one are counted: a cut also saves MACs in the layers that read the group.",
+            ),
+            Mistake(
+                "return (sum(whole) - sum(left)) / sum(whole), sum(whole[group + 1:-1]) / sum(whole)",
+                "The last entry is left out of the rest: the classifier comes after every group, too.",
+            ),
+            Mistake(
+                "return sum(whole[group + 1:]) / sum(whole), (sum(whole) - sum(left)) / sum(whole)",
+                "The two come in the wrong order: reduced first, then rest.",
+            ),
+            Mistake(
+                "return (sum(whole) - sum(left)) / sum(whole), sum(whole[group + 1:]) / sum(left)",
+                "The rest is divided by what is left now: divide both by the unpruned network's MACs.",
+            ),
+        ),
+    ),
+    Blank(
+        name="soft-update",
+        title="Blank 3 · the soft update",
+        notebook="10_amc",
+        points=4,
+        functions={"soft_update": ["target", "online", "tau"]},
+        cases=_soft_update_cases,
+        credit=(Credit(3, groups=("a part of it",)), Credit(1, groups=("all of it",))),
+        mistakes=(
+            Mistake(
+                "return {n: tau * target[n] + (1 - tau) * online[n] for n in target}",
+                "The two weights are exchanged: with a small tau the target has to move little.",
+            ),
+            Mistake(
+                "return {n: target[n] + tau * online[n] for n in target}",
+                "The target is not made smaller before the new part is added, so it grows for ever.",
+            ),
+            Mistake(
+                "return {n: online[n].clone() for n in target}",
+                "The target becomes a copy of the online network: it should follow it slowly.",
+            ),
+            Mistake(
+                "return {n: target[n].clone() for n in target}",
+                "The target never moves: let a share tau of the online network in.",
+            ),
+            Mistake(
+                "return {n: (target[n] + online[n]) / 2 for n in target}",
+                "Half of each is taken, whatever tau is: use tau.",
+            ),
+            Mistake(
+                "return {n: target[n] + tau * (target[n] - online[n]) for n in target}",
+                "The target moves away from the online network: look at the sign of the difference.",
+            ),
+            Mistake(
+                "return {n: (1 - tau) * target[n] for n in target}",
+                "Nothing of the online network comes in: the second term is missing.",
+            ),
+        ),
+    ),
+    Blank(
+        name="reward",
+        title="Blank 4 · the reward",
+        notebook="10_amc",
+        points=4,
+        functions={"reward": ["accuracy", "macs", "kind"]},
+        cases=_reward_cases,
+        credit=(Credit(2, groups=("the error",)), Credit(2, groups=("with FLOPs",))),
+        mistakes=(
+            Mistake(
+                "e = 1 - accuracy\nreturn e * math.log(2 * macs) if kind == 'error-log-flops' else e",
+                "The sign is missing: the agent looks for the highest reward, and would look for the largest error.",
+            ),
+            Mistake(
+                "return accuracy * math.log(2 * macs) if kind == 'error-log-flops' else accuracy",
+                "That is made of the accuracy: both rewards are made of the error, and negative.",
+            ),
+            Mistake(
+                "e = 1 - accuracy\nreturn -e * math.log(macs) if kind == 'error-log-flops' else -e",
+                "The logarithm is of MACs: one MAC is two FLOPs.",
+            ),
+            Mistake(
+                "e = 1 - accuracy\nreturn -e * math.log10(2 * macs) if kind == 'error-log-flops' else -e",
+                "The logarithm has base 10: take the natural one.",
+            ),
+            Mistake(
+                "return -(1 - accuracy)",
+                "Both kinds give the same: the second one has a factor.",
+            ),
+            Mistake(
+                "return -(1 - accuracy) * math.log(2 * macs)",
+                "Both kinds have the factor: the first one is the error alone.",
+            ),
+            Mistake(
+                "e = 1 - accuracy\nreturn -e - math.log(2 * macs) if kind == 'error-log-flops' else -e",
+                "The logarithm is added: multiply the error by it.",
+            ),
+            Mistake(
+                "e = 1 - accuracy\nreturn -e / math.log(2 * macs) if kind == 'error-log-flops' else -e",
+                "The error is divided by the logarithm, so more FLOPs would be rewarded: multiply.",
             ),
         ),
     ),
