@@ -12,6 +12,7 @@ SHAPES = sorted(REFERENCE.glob("quick-shapes-seed*/lab4"))
 CHANNELS = ("proximal", "pcas", "train-prune-tune-channels-50")
 
 EXACT = {  # targets and shares that the text names
+    "11-25": ("90 %", "50 and 80 %"),
     "11-59": ("80 %",),
     "11-21": ("80 %",),
     "11-49": ("2 points", "90 %"),
@@ -48,13 +49,18 @@ def proximal_factors_arrive_later_and_stay():
 
 
 @claim("11-25")
-def the_recipe_hits_its_target():
-    off = [
-        abs(run.results["sparsity"] - run.config["method"]["target"])
-        for target in (50, 80, 90)
-        for run in runs(f"str-{target}")
+def the_recipe_hits_its_target_and_wins_where_little_is_left():
+    off, ahead = [], {}
+    for target in (50, 80, 90):
+        off += [abs(run.results["sparsity"] - target / 100) for run in runs(f"str-{target}")]
+        pairs = zip(accuracies(f"str-{target}"), accuracies(f"train-prune-tune-{target}"))
+        ahead[target] = [mine - theirs for mine, theirs in pairs]
+    assert min(ahead[90]) > 0 and all(min(ahead[target]) < 0 < max(ahead[target]) for target in (50, 80))
+    return [
+        f"within {math.ceil(1000 * max(off)) / 10:.1f} points of the wanted sparsity",
+        f"ahead of train–prune–tune in every reference run, by {apart(ahead[90])}",
+        "it is ahead with one seed and behind with another",
     ]
-    return [f"within {math.ceil(1000 * max(off)) / 10:.1f} points of the wanted sparsity"]
 
 
 @claim("11-33")
