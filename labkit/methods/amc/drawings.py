@@ -54,7 +54,10 @@ def walked(environment: Environment, widths: Sequence[int]) -> Figure:
     heights = [environment.table.macs([*widths[:step], *least[step:]]) / whole for step in steps]
     said = ", ".join(f"{height:.1%}" for height in heights)
     figure, (axis,) = panels(
-        1, f"MACs spent after each decision, if the rest keeps its least: {said}; the budget is {environment.budget / whole:.1%}.", 2.8, 8
+        1,
+        f"MACs spent after each decision, if the rest keeps its least: {said}; the budget is {environment.budget / whole:.1%}.",
+        2.8,
+        8,
     )
     axis.bar(steps, heights, 0.7, **bar_style(0))
     axis.axhline(environment.budget / whole, color=COLOURS[3], ls="--", lw=1.5)
@@ -81,7 +84,7 @@ def affordable(environment: Environment, kept: Sequence[int], shares: Sequence[f
     axis.plot(costs, color="black", lw=1.6)
     axis.axhline(budget, color=COLOURS[3], ls="--", lw=1.5, label="budget")
     axis.axvspan(most + 0.5, len(costs) - 1, color="0.85", label="not affordable")
-    axis.axvspan(0, environment.least[group], color="0.85", hatch="//", ec="white", label="below the least")
+    axis.axvspan(0, environment.least[group], fc="0.95", hatch="//", ec="0.6", label="below the least")
     for i, share in enumerate(shares):
         x = share * (len(costs) - 1)
         axis.plot(

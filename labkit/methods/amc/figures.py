@@ -20,7 +20,10 @@ def rewards(searches: Mapping[str, Record]) -> Figure:
     """The reward of every episode of some searches, by name: dots, and the best so far as a line."""
     best = {name: np.maximum.accumulate(run.results["rewards"]) for name, run in searches.items()}
     said = "; ".join(f"{name} {line[-1]:.3f}" for name, line in best.items())
-    figure, axes = panels(len(best), f"Reward over episodes. Best: {said}.", 3, 4.4 * len(best) + 0.6, sharey=True)
+    alike = (
+        len({run.config["reward"] for run in searches.values()}) == 1
+    )  # rewards of two kinds have no scale in common
+    figure, axes = panels(len(best), f"Reward over episodes. Best: {said}.", 3, 4.4 * len(best) + 0.6, sharey=alike)
     for i, (axis, (name, run)) in enumerate(zip(axes, searches.items())):
         found, warm_up = run.results["rewards"], run.config["warm_up"]
         number = np.arange(1, len(found) + 1)
