@@ -79,7 +79,7 @@ LABS = (
         report="{archive}.pdf",
         blanks="lab2",
         findings="lab2",
-        answers=("policy-quarter", "policy-eighth", "policy-twentieth", "amc-tuned-vgg-own"),
+        answers=("policy-quarter", "policy-eighth", "policy-twentieth"),
         bonus=40,
         bonus_notebooks=("10_amc",),
     ),
