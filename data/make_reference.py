@@ -15,13 +15,13 @@ from pathlib import Path
 
 import torch
 
-from labkit import criteria, files, front, granularity, learned, ratios, records
+from labkit import amc, criteria, files, front, granularity, learned, ratios, records
 from labkit.methods.slimming import tables
 from labkit.settings import REFERENCE, REPOSITORY
 from labkit.tools import figures
 
 STARTED_FROM = ("sparsity", "pruning")
-WITHOUT_FACTORS = {*front.KINDS, ratios.TUNED, learned.KIND}
+WITHOUT_FACTORS = {*front.KINDS, *amc.KINDS, ratios.TUNED, learned.KIND}
 PAGES = [REPOSITORY / "README.md", REPOSITORY / "docs" / "results.md"]
 
 

@@ -249,7 +249,14 @@ def runs_of(settings: Settings, kind: str, made_by: str, count: int = 1) -> list
     raise LabError(f"{missing} No reference runs are shipped for this experiment: run notebook {made_by} first.")
 
 
-COMPARED = {"lambda": None, "ratio": None, "ratios": None, "at_least": 1, "data": None, "method": None}  # and what the oldest runs had
+COMPARED = {
+    "lambda": None,
+    "ratio": None,
+    "ratios": None,
+    "at_least": 1,
+    "data": None,
+    "method": None,
+}  # and what the oldest runs had
 
 
 def over_seeds(run: Record) -> list[Record]:

@@ -421,3 +421,18 @@ def a_search_does_not_pay_on_a_vgg():
         assert found["global"] < 0.2
     assert min(gains) > 0 and behind == 1 and max(apart_tuned) < 0.02 and min(curves) > 0
     return [f"ahead of uniform in every reference run, by {apart(gains)}", "within two points of each other"]
+
+
+@claim("10-47")
+def chance_wins_on_a_mobilenetv2_until_it_is_tuned():
+    uniform_ahead = 0
+    for experiment in SHAPES:
+        found, tuned = (policies_of(experiment, "mobilenetv2", stage) for stage in ("re_estimated", "tuned"))
+        assert found["random"] > found["amc"] > found["uniform"] > found["global"]
+        assert max(found.values()) < 0.5 and tuned["global"] < 0.2
+        assert all(tuned[name] > found[name] + 0.2 for name in ("uniform", "random", "amc"))
+        uniform_ahead += tuned["uniform"] > tuned["amc"]
+        agent, chance = (run.results["accuracies"] for run in searches(experiment, "mobilenetv2"))
+        assert sum(agent[-LAST:]) / LAST < sum(chance) / len(chance) + 0.02
+    assert uniform_ahead == 2
+    return ["chance is ahead of AMC, and AMC ahead of uniform, in every reference run", "in two of the three runs"]
