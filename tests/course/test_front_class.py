@@ -59,7 +59,7 @@ def test_an_honest_policy_has_its_points_proposed_from_its_record(course):
     assert gained > 0.005 and points > 0
     good = said(course, "perfect", True, POLICY)
     assert f"gain an area of {gained:.4f}" in good and f": {points:g} of {front.SCALE[-1][1]} points" in good
-    for cell in findings.cells_of(LAB):
+    for cell in (name for name, cell in findings.cells_of(LAB).items() if not cell.optional):
         assert said(course, "perfect", True, cell), cell
 
 

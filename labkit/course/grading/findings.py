@@ -26,8 +26,8 @@ from labkit.course.labs import Lab
 from labkit.records import Record
 from labkit.settings import Recipe
 
-MOST_RUNS, MOST_SENTENCES = 60, 8
-AS_MANY = ("open-task-", "policy-", "explore-")  # as a student likes: looked at last
+MOST_RUNS, MOST_SENTENCES = 100, 8
+AS_MANY = ("open-task-", "policy-", "explore-", "my-search-")  # as a student likes: looked at last
 NEAR = 0.005  # another device judges a few images differently
 FAR = 0.1  # between validation and test images, or between an accuracy and its estimate
 
@@ -178,7 +178,8 @@ def _times(run: Record) -> list[float]:
 class Cell:
     """The kinds of run (and their ratio) that a manual cell is about, and what is checked; if nothing is
     wrong, ``good`` is written, and ``fact`` of every run; the ``conclusion`` from all in any case. The cell that ``owns`` the runs
-    also lists copies, and records that cannot be read, those whose folders are ``called`` so (as their kinds are)."""
+    also lists copies, and records that cannot be read, those whose folders are ``called`` so (as their kinds are).
+    Of an ``optional`` one nothing is said where there are no runs."""
 
     kinds: tuple[str, ...]
     checks: tuple[Check, ...]
@@ -188,6 +189,7 @@ class Cell:
     owns: bool = False
     called: tuple[str, ...] = ()
     conclusion: Callable[[Case], str] | None = None
+    optional: bool = False
 
     def summary(self, case: Case, runs: list[Record]) -> str:
         facts = (self.fact.format(run=run, last=run.history[-1] if run.history else None) for run in runs)
@@ -220,6 +222,8 @@ def findings(folder: Path, lab: Lab, reference: Path = settings.REFERENCE) -> li
 
 def _lines(case: Case, cell: Cell, wrong: list[str]) -> Iterator[tuple[bool, str]]:
     runs, copied, concluded = case.of(*cell.kinds, ratio=cell.ratio), [], ""
+    if cell.optional and not runs and not wrong:
+        return
     try:
         wrong += [text for check in cell.checks for text in check(case, runs)] if runs else []
         good = cell.summary(case, runs)

@@ -14,12 +14,12 @@ from labkit import models, settings
 from labkit.course.grading import findings
 from labkit.course.grading.findings import Case, Cell, Check, each
 from labkit.course.grading.untrusted import shown
-from labkit.methods import criteria, front
+from labkit.methods import amc, criteria, front
 from labkit.methods.front import Point
 from labkit.models import Specification
 from labkit.pruning import channel_groups
 from labkit.records import Record
-from labkit.settings import Profile
+from labkit.settings import LabError, Profile
 
 AHEAD = 0.4  # validation over training images in one epoch of fine-tuning; 0.29 is the most in the course's runs
 ABOVE = 0.03  # the unpruned network
@@ -185,6 +185,56 @@ def described(case: Case) -> str:
     return f"MACs left, and the area that each gains alone: {', '.join(lines) or 'none is the student’s own'}."
 
 
+def walked_within_its_budget(case: Case, run: Record) -> Iterator[str]:
+    """A search of the network to prune: policies that its clamp allows, accuracies that images give, its own best."""
+    found, config = run.results, run.config
+    rewards, tried = found["rewards"], found["widths"]
+    if not len(rewards) == len(tried) == len(found["accuracies"]) or not 0 < len(rewards) <= config["episodes"]:
+        yield f"{len(rewards)} rewards of {len(tried)} policies; {config['episodes']} episodes were asked for."
+        return
+    parent = case.parent(run, criteria.TRAINED, amc.TRAINED)
+    if parent is None or parent.network != run.network:
+        yield f"it was made from {shown(config['parent'])}, which is not the network that it says to prune."
+        return
+    try:
+        walk = amc.Environment(parent.specification, config["budget"], config["least"])
+    except LabError as error:
+        yield f"it cannot have searched: {error}"
+        return
+    for number, widths in enumerate(tried, 1):
+        fits = len(widths) == len(walk) and all(map(_between, walk.least, widths, walk.total))
+        if not fits or walk.table.macs(widths) > walk.budget:
+            yield f"the policy of episode {number} is outside its bounds, or leaves more than {config['budget']:.1%} of the MACs."
+    for number, accuracy in enumerate(found["accuracies"], 1):
+        yield from findings.impossible(accuracy, config["images"], f"accuracy in episode {number}")
+    if found["best"] >= len(rewards) or rewards[found["best"]] != max(rewards):
+        yield f"episode {found['best'] + 1} is called its best, but the highest reward is {max(rewards):.4f}."
+
+
+def _between(low: int, value: int, high: int) -> bool:
+    return low <= value <= high
+
+
+def has_its_control(case: Case, runs: list[Record]) -> Iterator[str]:
+    """To each search of the agent the one by chance with the same options."""
+
+    def options(run: Record) -> dict:
+        return {name: value for name, value in run.config.items() if name not in ("agent", "warm_up", "constants")}
+
+    controls = [options(run) for run in runs if run.config["agent"] == "random"]
+    for run in runs:
+        if run.config["agent"] != "random" and options(run) not in controls:
+            yield f"{run.name}: no search by chance has the same options, so nothing can be compared."
+
+
+def found_by_searches(case: Case) -> str:
+    runs = (run for run in case.of(amc.SEARCH) if not list(walked_within_its_budget(case, run)))
+    said = (f"{run.name} {max(run.results['accuracies']):.1%}" for run in runs)
+    return (
+        f"The best accuracy that each search saw, on the images that it judged by: {', '.join(said) or 'none counts'}."
+    )
+
+
 def only(kind: str, *checks: Check) -> Check:
     """Checks of the runs of one kind."""
 
@@ -218,6 +268,16 @@ CELLS = {
         "The network and its global front are consistent; validation accuracy",
         ENDS,
         owns=True,
+    ),
+    "manual-amc": Cell(
+        (amc.SEARCH,),
+        (each(walked_within_its_budget), has_its_control),
+        "Searches are consistent, and each has its control; episodes",
+        "{run.config[episodes]}",
+        owns=True,
+        called=("my-search-",),
+        conclusion=found_by_searches,
+        optional=True,
     ),
     "manual-report-policy": Cell(
         (front.POLICY,), (), "What there is to explain; validation accuracy", ENDS, conclusion=described

@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 import fronts
 import pytest
 
-from labkit import pruning
+from labkit import pruning, settings
 from labkit.course import labs
 from labkit.course.grading import findings, lab2
 from labkit.methods import front
@@ -133,9 +133,51 @@ def plan_of(ratio):
 
 
 def test_a_student_may_have_many_policies_and_the_network_is_still_seen(tmp_path):
-    many = {f"a{i}": (40 + i, 580) for i in range(findings.MOST_RUNS)}
+    many = {f"a{i}": (1 + i, 580) for i in range(findings.MOST_RUNS)}
     case = case_of(more(**many), tmp_path)
     assert len(case.runs) == findings.MOST_RUNS and {"trained", "global-70"} <= {run.name for run in case.runs}
+
+
+SEARCHES = {
+    name: json.loads((settings.REFERENCE / "quick-shapes-seed0/lab2" / name / "record.json").read_text("utf-8"))
+    for name in ("amc-vgg", "random-vgg")
+}
+
+
+def searched(**changes):
+    """The honest records with the two searches; ``changes`` of the agent's, by part."""
+    agent = SEARCHES["amc-vgg"]
+    return fronts.honest() | SEARCHES | {"amc-vgg": agent | {part: agent[part] | new for part, new in changes.items()}}
+
+
+def test_honest_searches_are_consistent_and_their_best_is_said(tmp_path):
+    assert set(wrong(searched(), tmp_path).values()) == {""}
+    said = lab2.found_by_searches(case_of(searched(), tmp_path / "again"))
+    assert all(f"{name} {max(run['results']['accuracies']):.1%}" in said for name, run in SEARCHES.items())
+
+
+RESULTS = SEARCHES["amc-vgg"]["results"]
+FORGED_SEARCHES = {
+    "another best": ({"results": {"best": (RESULTS["best"] + 1) % 300}}, "is called its best, but the highest reward"),
+    "no count": ({"results": {"accuracies": [0.9999, *RESULTS["accuracies"][1:]]}}, "episode 1: 0.9999 is no count"),
+    "beyond the budget": ({"results": {"widths": [[16, 32, 64, 64, *[128] * 4]] * 300}}, "the policy of episode 1 "),
+    "groups too many": ({"results": {"widths": [[4] * 9] * 300}}, "the policy of episode 1 is outside its bounds"),
+    "one policy less": ({"results": {"widths": RESULTS["widths"][1:]}}, "300 rewards of 299 policies"),
+    "another parent": ({"config": {"parent": "nowhere"}}, "which is not the network that it says to prune"),
+    "no way": ({"config": {"budget": 0.001}}, "it cannot have searched"),
+}
+
+
+@pytest.mark.parametrize(("changes", "sentence"), FORGED_SEARCHES.values(), ids=FORGED_SEARCHES)
+def test_a_search_that_cannot_have_been_is_named(tmp_path, changes, sentence):
+    found = wrong(searched(**changes), tmp_path)["manual-amc"]
+    assert "amc-vgg: " in found and sentence in found
+
+
+def test_a_search_without_its_control_is_named_and_none_at_all_is_not(tmp_path):
+    alone = {name: run for name, run in searched().items() if name != "random-vgg"}
+    assert "amc-vgg: no search by chance has the same options" in wrong(alone, tmp_path)["manual-amc"]
+    assert wrong(fronts.honest(), tmp_path / "none")["manual-amc"] == ""
 
 
 def test_nothing_handed_in_is_said_in_every_cell(tmp_path):
