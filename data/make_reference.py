@@ -62,6 +62,12 @@ def blocks() -> dict[str, str]:
         f"learned: {family}": learned.table(records.load_all(run.folder.parent, learned.KIND))
         for family, run in trained.items()
     }
+    lab2 = REFERENCE / "quick-shapes-seed0" / "lab2"
+    searched = {name: records.load(lab2 / f"amc-compared-{name}") for name in ("vgg", "mobilenetv2")}
+    stories |= {
+        f"amc: {name}": "\n\n".join(amc.seeds_table(study, stage) for stage in ("re_estimated", "tuned"))
+        for name, study in searched.items()
+    }
     by_seed = {kind: next(iter(found(kind))) for kind in (ratios.SCHEDULES, ratios.REGULARIZATIONS)}
     return stories | {
         "fronts": front.areas_table(records.load_all(REFERENCE / "fronts-folder-cifar10" / "lab2")),
