@@ -2,6 +2,7 @@
 
 import copy
 import json
+from dataclasses import replace
 
 import explorations as made
 import pytest
@@ -134,7 +135,7 @@ HOSTILE = {
         "its plan gives 50",
     ),
     "a guard that guards nothing": (
-        made.record(made.PCAS, plan=made.replace(made.HALF, **GUARDING), number=5),
+        made.record(made.PCAS, plan=replace(made.HALF, **GUARDING), number=5),
         "does not keep its first channel alone",
     ),
     "far beyond its target": (made.record(made.STR | {"target": 0.5}, zeros=0.99, number=5), "was asked for 50.0%"),
@@ -152,7 +153,7 @@ def test_forged_records_are_found_and_earn_nothing(name, tmp_path):
 def test_a_layer_that_is_silent_but_for_its_guard_is_honest(tmp_path):
     first, *others = made.HALF.total
     kept = {first: (0,)} | {name: made.HALF.kept[name] for name in others}
-    plan = made.replace(made.HALF, kept=kept, guarded=(first,))
+    plan = replace(made.HALF, kept=kept, guarded=(first,))
     silent = plan.achieved + 1 / sum(plan.total.values())
     content = ending(made.record(made.BITS | {"name": "proximal"}, plan=plan, number=5), sparsity=silent)
     case = case_of({"dense": made.record(), "explore-guarded": content}, tmp_path)
