@@ -28,8 +28,9 @@ def record(
         stay = after[name] - round(zeros * after[name])
         layers[name] = {"elements": layer.weight.numel(), "zeros": layer.weight.numel() - stay, "bits": bits}
     totals = learned.totals(layers, network)
+    gone = plan.achieved if plan else totals["sparsity"]
     history = [
-        row | {"sparsity": totals["sparsity"], "bits": totals["bits"], "loss": row["loss"] + 1e-6 * number}
+        row | {"sparsity": gone, "bits": totals["bits"], "loss": row["loss"] + 1e-6 * number}
         for row in TRAINED["history"]
     ]
     history[-1] = history[-1] | {"validation_accuracy": right / 600}
@@ -44,7 +45,7 @@ def record(
     }
 
 
-STR = {"name": "str", "probe": [0.0], "target": 0.9}
+STR = {"name": "str", "probe": [0.0], "target": 0.99}
 PCAS = {"name": "pcas", "probe": [0.0], "target": 0.5}
 BITS = {"name": "bitpruning", "probe": [0.0], "factor": 0.1}
 HALF = pruning.uniform_plan(pruning.random_scores(pruning.scaling_factors(models.build(NETWORK)), seed=0), 0.5)

@@ -13,7 +13,7 @@ CHANNELS = ("proximal", "pcas", "train-prune-tune-channels-50")
 
 EXACT = {  # targets and shares that the text names
     "11-25": ("90 %", "50 and 80 %"),
-    "11-59": ("80 %",),
+    "11-59": ("80 %", "0.0001"),
     "11-21": ("80 %",),
     "11-49": ("2 points", "90 %"),
     "11-51": ("2 points",),
@@ -48,6 +48,18 @@ def proximal_factors_arrive_later_and_stay():
     return ["nothing goes in the first epoch", "arrives at 0 and stays there"]
 
 
+@claim("11-59")
+def unsteered_thresholds_end_anywhere():
+    few, some = (records.load(SHAPES[0] / f"str-start-8-decay{decay}") for decay in ("0.0001", "0.002"))
+    slow, fast = few.config["method"]["decay"], some.config["method"]["decay"]
+    assert few.config["method"]["start"] == some.config["method"]["start"] == -8
+    assert slow == few.config["recipe"]["weight_decay"]
+    return [
+        f"{100 * few.results['sparsity']:.1f} % of the weights end at zero",
+        f"{fast / slow:.0f} times as strong it is {100 * some.results['sparsity']:.1f} %",
+    ]
+
+
 @claim("11-25")
 def the_recipe_hits_its_target_and_wins_where_little_is_left():
     off, ahead = [], {}
@@ -77,8 +89,11 @@ def the_large_layers_end_with_the_fewest_bits():
         layers = sorted(run.results["layers"].values(), key=lambda layer: layer["elements"])
         small, large = ([layer["bits"] for layer in part] for part in (layers[:3], layers[-3:]))
         assert min(small) > max(large)
+        bits = [layer["bits"] for layer in run.results["layers"].values()]
+        assert {*bits[:3], bits[-1]} == {run.config["method"]["start"]}
     return [
-        "In every reference run each of the three smallest layers ends with more bits than each of the three largest"
+        "In every reference run each of the three smallest layers ends with more bits than each of the three largest",
+        f"they end with the {bits[-1]:g} with which they began",
     ]
 
 

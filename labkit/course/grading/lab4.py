@@ -18,7 +18,8 @@ from labkit.pruning import channel_groups
 from labkit.records import Record
 from labkit.settings import Profile
 
-ASKED_FOR = "minicifar"  # the data set of the task
+ASKED_FOR = "minicifar"  # the data set of the task, out of a folder or not
+SAME = 1e-4  # share of zeros, bits: of one network, counted twice
 
 
 def profile_of(run: Record) -> Profile | None:
@@ -79,6 +80,45 @@ def adds_up(case: Case, run: Record) -> Iterator[str]:
             yield f"{name} {results[name]:.6g}; its layers give {right:.6g}."
 
 
+def agrees_with_its_history(case: Case, run: Record) -> Iterator[str]:
+    """What the layers and the plan say is what the last epoch counted."""
+    if not run.history:
+        return
+    last, results = run.history[-1], run.results
+    if run.plan is None:
+        counted, source = results["sparsity"], "its layers"
+    else:
+        counted, source = _silent(run.plan), "its plan"
+        if odd := [name for name in run.plan["guarded"] if run.plan["kept"].get(name) != [0]]:
+            yield f"the plan guards {findings.shown(odd[0])}, but does not keep its first channel alone."
+    if abs(last["sparsity"] - counted) > SAME:
+        yield f"sparsity {last['sparsity']:.2%} at the end of the training, but {source} give{'s' * bool(run.plan)} {counted:.2%}."
+    if abs(last["bits"] - results["bits"]) > SAME:
+        yield f"{last['bits']:.4g} bits at the end of the training, but its layers give {results['bits']:.4g}."
+
+
+def _silent(plan: dict) -> float:
+    """The share of channels that are silent: those that the plan removes, and the one that it keeps of a layer without
+    any other."""
+    total = sum(plan["total"].values())
+    return (total - sum(map(len, plan["kept"].values())) + len(set(plan["guarded"]))) / total
+
+
+def does_what_its_method_can(case: Case, run: Record) -> Iterator[str]:
+    """Bits are whole, and fewer only by BitPruning; ``dense`` prunes nothing; nothing goes far beyond its target."""
+    method, layers = run.config["method"], run.results["layers"]
+    name, target = findings.shown(method["name"]), method.get("target")
+    for layer, bits in ((layer, row["bits"]) for layer, row in layers.items()):
+        if bits != int(bits):
+            yield f"{layer} has {bits:g} bits, which is no whole number."
+        elif bits < learned.FLOAT and method["name"] != learned.BitPruning.name:
+            yield f"{layer} has {bits:g} bits, but the method {name} leaves {learned.FLOAT}."
+    if method["name"] == learned.Dense.name and (run.plan is not None or any(row["zeros"] for row in layers.values())):
+        yield f"the method {name} prunes nothing, but the record has zeros or a plan."
+    if run.history and isinstance(target, int | float) and run.history[-1]["sparsity"] > target + learned.NEAR:
+        yield f"sparsity {run.history[-1]['sparsity']:.1%}, but the method {name} was asked for {target:.1%}."
+
+
 def _weights(network: dict) -> dict[str, int]:
     """The number of weights of every layer that can be pruned."""
     return _counted(Specification.from_dict(network))
@@ -89,7 +129,15 @@ def _counted(network: Specification) -> dict[str, int]:
     return {name: layer.weight.numel() for name, layer in learned.prunable(models.build(network)).items()}
 
 
-OF_A_RUN = (is_the_courses, follows_its_recipe, has_possible_accuracies, has_a_valid_plan, adds_up)
+OF_A_RUN = (
+    is_the_courses,
+    follows_its_recipe,
+    has_possible_accuracies,
+    has_a_valid_plan,
+    adds_up,
+    agrees_with_its_history,
+    does_what_its_method_can,
+)
 
 
 def counts(case: Case, run: Record) -> bool:
@@ -105,37 +153,53 @@ def is_what_was_asked_for(case: Case, runs: list[Record]) -> Iterator[str]:
     mine = explored(case)
     if not mine:
         yield f"There is no exploration: no record's folder begins with {learned.EXPLORED}."
-    others = sorted(
-        {run.config["data"]["name"] for run in mine if not run.config["data"]["name"].startswith(ASKED_FOR)}
-    )
+    others = sorted({run.config["data"]["name"] for run in mine if data_set(run) != ASKED_FOR})
     if others:
         yield f"The exploration is on {', '.join(others)}; the task asks for MiniCIFAR."
 
 
-def baseline(case: Case) -> Record | None:
-    """The dense training to compare with: the course's own of the same data, the best of its seeds, or the student's."""
-    mine = [run for run in case.of(learned.KIND) if run.name == learned.BASELINE and counts(case, run)]
-    names = {run.config["data"]["name"] for run in explored(case)}
-    courses = [
-        run
-        for run in case.reference
-        if (run.kind, run.name) == (learned.KIND, learned.BASELINE) and run.config["data"]["name"] in names
-    ]
-    return max(courses or mine, key=lambda run: run.results["validation_accuracy"], default=None)
+def data_set(run: Record) -> str:
+    """The name of its data; MiniCIFAR's is the same out of any folder."""
+    name = run.config["data"]["name"]
+    kind, _, _ = name.partition(":")
+    return ASKED_FOR if kind == ASKED_FOR else name
+
+
+def alike(a: Record, b: Record) -> bool:
+    """Whether two trainings can be compared: the same data, network and recipe."""
+    return data_set(a) == data_set(b) and all(a.config[key] == b.config[key] for key in ("network", "recipe"))
+
+
+def is_baseline(run: Record) -> bool:
+    return (run.kind, run.name, run.config["method"]["name"]) == (learned.KIND, learned.BASELINE, learned.Dense.name)
+
+
+def baseline(case: Case, run: Record) -> Record | None:
+    """The dense training that an exploration is compared with, as notebook 11 does: the student's own of the same data,
+    network and recipe, if it counts; else the course's, of the same seed where there is one."""
+    own = [other for other in case.of(learned.KIND) if is_baseline(other) and alike(other, run) and counts(case, other)]
+    courses = [other for other in case.reference if other.kind == learned.KIND and is_baseline(other)]
+    courses = [other for other in courses if alike(other, run)]
+    courses.sort(key=lambda other: other.config["seed"] != run.config["seed"])
+    return next(iter(own + courses), None)
 
 
 def proposed(case: Case) -> str:
-    dense, (_, most) = baseline(case), learned.SCALE[-1]
+    mine, (_, most) = [run for run in explored(case) if counts(case, run)], learned.SCALE[-1]
+    if not mine:
+        return "No exploration counts, so no points are proposed."
+    dense = baseline(case, mine[0])
     if dense is None:
-        return "There is no dense training of the same data that counts, so no points are proposed."
-    mine = {run.name: run for run in explored(case) if counts(case, run)}
+        return "There is no dense training of the same data, network and recipe that counts: no points are proposed."
+    compared = [run for run in mine if alike(run, dense)]
     said = (
-        f"{name} saves {learned.saved(run, dense):.1%} at {run.results['validation_accuracy']:.1%}"
-        for name, run in mine.items()
+        f"{run.name} saves {learned.saved(run, dense):.1%} at {run.results['validation_accuracy']:.1%}"
+        for run in compared
     )
+    whose = "the student's own" if dense in case.runs else "the course's"
     return (
-        f"Of the dense network's bytes {', '.join(said) or 'nothing is saved by a record that counts'}; dense has "
-        f"{dense.results['validation_accuracy']:.1%}: {learned.points_for(mine.values(), dense)} of {most} points on the scale."
+        f"Of the dense network's bytes {', '.join(said)}; dense ({whose}, seed {dense.config['seed']}) has "
+        f"{dense.results['validation_accuracy']:.1%}: {learned.points_for(compared, dense)} of {most} points on the scale."
     )
 
 

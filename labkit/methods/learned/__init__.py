@@ -1,7 +1,7 @@
 """Pruning while training: the network learns what it does not need."""
 
 from labkit.methods.learned.autoprune import AutoPrune
-from labkit.methods.learned.base import Learned, prunable, totals
+from labkit.methods.learned.base import FLOAT, Learned, prunable, totals
 from labkit.methods.learned.bitpruning import BitPruning
 from labkit.methods.learned.drawings import (
     attention_module,
@@ -31,11 +31,12 @@ from labkit.methods.learned.present import present, read_texts
 from labkit.methods.learned.proximal import Proximal
 from labkit.methods.learned.published import published
 from labkit.methods.learned.score import ALLOWED, BASELINE, EXPLORED, SCALE, points_for, saved
-from labkit.methods.learned.study import KIND, KINDS, RECIPES, train, train_all
+from labkit.methods.learned.study import KIND, KINDS, NEAR, RECIPES, train, train_all
 from labkit.methods.learned.threshold import STR
 from labkit.methods.learned.work import COSTS
 
-__all__ = ["ALLOWED", "BASELINE", "COSTS", "EXPLORED", "KIND", "KINDS", "RECIPES", "SCALE", "train", "train_all"]
+__all__ = ["ALLOWED", "BASELINE", "COSTS", "EXPLORED", "FLOAT", "KIND", "KINDS", "NEAR", "RECIPES", "SCALE"]
+__all__ += ["train", "train_all"]
 __all__ += ["AutoPrune", "BitPruning", "Dense", "Learned", "PCAS", "Proximal", "STR"]
 __all__ += ["TrainCutTune", "TrainPruneTune", "TrainPruneTuneChannels"]
 __all__ += ["attention_module", "between_bits", "coarse_slopes", "lives", "pulled_up", "steps_to_zero", "thresholds"]

@@ -8,15 +8,28 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 from matplotlib.ticker import MaxNLocator
 
+from labkit.methods.learned.study import RECIPES
 from labkit.view.plots import COLOURS, bar_style, panels, style
 
+CUT = 0.02  # of the picture's width
+
+
+def _cut(first: str, method: str) -> tuple[tuple[str, float], ...]:
+    """Trained, cut and tuned as in the method's recipe."""
+    tune = RECIPES[method]["tune"]
+    return (first, 1 - tune - CUT / 2), ("cut", CUT), ("tune", tune - CUT / 2)
+
+
 LIVES = {  # by way of pruning: what happens, and for how much of all epochs
-    "train, prune, tune": (("train", 0.5), ("cut", 0.02), ("tune", 0.48)),
-    "PCAS": (("train with attention", 0.5), ("cut", 0.02), ("tune", 0.48)),
+    "train, prune, tune": _cut("train", "train-prune-tune"),
+    "PCAS": _cut("train with attention", "pcas"),
     "proximal, STR, AutoPrune": (("train and prune at once", 1.0),),
-    "BitPruning": (("train and prune at once", 0.8), ("tune", 0.2)),
+    "BitPruning": (
+        ("train and prune at once", 1 - RECIPES["bitpruning"]["tune"]),
+        ("tune", RECIPES["bitpruning"]["tune"]),
+    ),
 }
-MODULE = ("maps\nof a layer\nC × H × W", "mean of\neach map\nC", "two small\nlayers, and\na sigmoid", "attention\na₁ … a_C\nin 0..1", "each map\ntimes its\nattention")  # fmt: skip
+MODULE = ("maps\nof a layer\nC × H × W", "mean of\neach map\nC", "two small\nlayers, and\na sigmoid", "attention\n$a_1$ … $a_C$\nin 0..1", "each map\ntimes its\nattention")  # fmt: skip
 PLACES = 401  # at which a curve is drawn
 
 
@@ -145,7 +158,7 @@ def coarse_slopes() -> Figure:
 
 def attention_module() -> Figure:
     """A channel attention module behind a layer, and what PCAS keeps of it, as boxes."""
-    said = ", then ".join(text.replace("\n", " ") for text in MODULE)
+    said = ", then ".join(text.replace("\n", " ").replace("$", "") for text in MODULE)
     alt = f"The attention module: {said}. What is kept of all images: the mean of each channel's attention, its score."
     figure, (axis,) = panels(1, alt, height=2.2, width=9)
     for i, text in enumerate(MODULE):
@@ -196,9 +209,12 @@ def between_bits(weights: Sequence[float], bits: float) -> Figure:
     right.plot(bits, at, label=f"{bits:g} bits", ms=9, **(style(2) | {"ls": ""}))
     right.set(xlabel="bit length", ylabel="mean squared error (log scale)", yscale="log")
     right.legend(loc="upper right", fontsize=9)
+    by_length = dict(zip(lengths.round(2).tolist(), errors))
+    ends = ", ".join(f"{by_length[n]:.2g} at {n}" for n in range(1, 9))
+    dips = [n for n in range(1, 8) if min(by_length[m] for m in by_length if n < m < n + 1) < by_length[n + 1]]
+    dip = f" Behind {', '.join(map(str, dips))} bits it dips a little below that of the next whole length." * bool(dips)
     figure.set_label(
         f"Left: a weight quantized to {below} and {below + 1} bits, and at {bits:g} bits, between them. Right: the mean "
-        f"squared error has no jumps and falls with the bit length, a little faster behind each whole length; at {bits:g} "
-        f"bits it is {at:.2g}."
+        f"squared error over the bit length has no jumps; it is {ends} bits, and {at:.2g} at {bits:g} bits.{dip}"
     )
     return figure

@@ -62,8 +62,8 @@ def _beside(axis, title: str | None = None) -> None:
 def sizes(runs: Sequence[Record], mine: Sequence[Record] = ()) -> Figure:
     """Validation accuracy over the size of the stored network (left) and over the share of weights that are gone
     (right), a line for each family of ``runs``; bars from the lowest to the highest reference seed, where some ship.
-    Grey: at most ``ALLOWED`` below the dense network. ``mine``: runs that are drawn as stars. Raises ``LabError`` where
-    there are no runs."""
+    Grey: at most ``ALLOWED`` below the dense network. ``mine``: runs that are drawn as stars, with numbers if they are
+    several. Raises ``LabError`` where there are no runs."""
     families: dict[str, list[Record]] = {}
     for run in sorted(_some(runs), key=lambda run: run.results["sparsity"]):
         families.setdefault(family(run), []).append(run)
@@ -80,9 +80,13 @@ def sizes(runs: Sequence[Record], mine: Sequence[Record] = ()) -> Figure:
         for axis, key, unit in axes_of:
             x = [mean(_of(_seeds(run), key)) / unit for run in members]
             axis.errorbar(x, y, reach, ms=7, lw=1.3, capsize=3, label=name, **style(i))
-    for run in mine:
+    for number, run in enumerate(mine, 1):
+        name = f"{number}: {run.name}" if len(mine) > 1 else run.name
         for axis, key, unit in axes_of:
-            axis.plot(run.results[key] / unit, run.results["validation_accuracy"], label=run.name, **MINE)
+            place = run.results[key] / unit, run.results["validation_accuracy"]
+            axis.plot(*place, label=name, **MINE)
+            if len(mine) > 1:
+                axis.annotate(number, place, (8, 6), textcoords="offset points", fontsize=10, weight="bold")
     if dense := _dense(runs):
         top = mean(_of(_seeds(dense), "validation_accuracy"))
         for axis in axes:

@@ -1,10 +1,13 @@
 """What is said of lab 4's records: the points that explorations earn, and nothing for one that claims too much."""
 
+import copy
 import json
+from dataclasses import replace
 
 import explorations as made
 import pytest
 
+from labkit import records
 from labkit.course import labs
 from labkit.course.grading import findings, lab4
 from labkit.methods import learned
@@ -94,12 +97,128 @@ def test_without_a_dense_training_there_are_no_points(tmp_path):
     assert "no dense training" in lab4.proposed(case_of(contents, tmp_path))
 
 
-def test_a_weak_dense_training_of_ones_own_does_not_help_where_the_courses_ships(tmp_path):
-    weak = made.honest() | {"dense": made.record(right=560)}
-    reference = written({"dense": made.record()}, tmp_path / "reference" / "quick-shapes-seed0" / "lab4").parents[1]
-    case = findings.case_of(written(weak, tmp_path / "records"), LAB, reference)
-    assert lab4.baseline(case).results["validation_accuracy"] == 594 / 600
-    assert "explore-too-far" in lab4.proposed(case) and learned.points_for(case.runs, lab4.baseline(case)) < 40
+def forged(method, plan=None, **layer):
+    """A record of another method that is consistent in itself, but for its history: ``layer`` in every layer."""
+    content = copy.deepcopy(made.record(method, 591, plan=plan, number=5))
+    rows = content["results"]["layers"]
+    for name, row in rows.items():
+        rows[name] = row | {key: value(row) if callable(value) else value for key, value in layer.items()}
+    network = made.models.build(made.Specification.from_dict(content["network"]))
+    content["results"] |= learned.totals(rows, network)
+    return content
+
+
+def ending(content, **values):
+    """The record, with these values in the last row of its history."""
+    return content | {"history": [*content["history"][:-1], content["history"][-1] | values]}
+
+
+NEARLY_ALL = {"zeros": lambda row: int(0.99 * row["elements"])}
+GUARDING = {"guarded": (next(iter(made.HALF.kept)),)}
+HOSTILE = {
+    "dense with one bit": (forged(made.NOTHING, bits=1), "32 bits at the end of the training, but its layers give 1"),
+    "dense with one bit to its end": (
+        ending(forged(made.NOTHING, bits=1), bits=1.0),
+        "but the method 'dense' leaves 32",
+    ),
+    "dense with zeros": (
+        forged(made.NOTHING, **NEARLY_ALL),
+        "sparsity 0.00% at the end of the training, but its layers",
+    ),
+    "dense with zeros to its end": (made.record(zeros=0.99, number=5), "the method 'dense' prunes nothing"),
+    "dense with a plan": (made.record(plan=made.HALF, number=5), "the method 'dense' prunes nothing"),
+    "bits of another": (made.record(made.STR | {"target": None}, bits=2, number=5), "but the method 'str' leaves 32"),
+    "parts of bits": (made.record(made.BITS, bits=1.5, number=5), "which is no whole number"),
+    "bits of the last epoch": (ending(made.record(made.BITS, bits=2, number=5), bits=4.0), "4 bits at the end"),
+    "plan of fewer channels": (
+        ending(made.record(made.PCAS, plan=made.HALF, number=5), sparsity=0.35),
+        "its plan gives 50",
+    ),
+    "a guard that guards nothing": (
+        made.record(made.PCAS, plan=replace(made.HALF, **GUARDING), number=5),
+        "does not keep its first channel alone",
+    ),
+    "far beyond its target": (made.record(made.STR | {"target": 0.5}, zeros=0.99, number=5), "was asked for 50.0%"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_forged_records_are_found_and_earn_nothing(name, tmp_path):
+    content, sentence = HOSTILE[name]
+    contents = {"dense": made.record(), "explore-forged": content}
+    assert sentence in said(contents, tmp_path, False)
+    assert lab4.proposed(case_of(contents, tmp_path / "again")) == "No exploration counts, so no points are proposed."
+
+
+def test_a_layer_that_is_silent_but_for_its_guard_is_honest(tmp_path):
+    first, *others = made.HALF.total
+    kept = {first: (0,)} | {name: made.HALF.kept[name] for name in others}
+    plan = replace(made.HALF, kept=kept, guarded=(first,))
+    silent = plan.achieved + 1 / sum(plan.total.values())
+    content = ending(made.record(made.BITS | {"name": "proximal"}, plan=plan, number=5), sparsity=silent)
+    case = case_of({"dense": made.record(), "explore-guarded": content}, tmp_path)
+    assert all(lab4.counts(case, run) for run in case.runs)
+
+
+def test_every_record_that_ships_counts():
+    shipped = [records.load(folder) for folder in LAB.reference_runs()]
+    case = findings.Case(shipped, shipped, {})
+    assert len(shipped) > 20
+    assert {run.name: text for run in shipped for check in lab4.OF_A_RUN for text in check(case, run)} == {}
+
+
+def with_data(content, name, seed=0):
+    config = content["config"]
+    return content | {"config": config | {"seed": seed, "data": config["data"] | {"name": name}}}
+
+
+def reference_of(dense, folder):
+    """Dense reference runs by their experiment."""
+    for experiment, content in dense.items():
+        written({"dense": content}, folder / experiment / "lab4")
+    return folder
+
+
+def compared_with(contents, dense, folder):
+    case = findings.case_of(written(contents, folder / "records"), LAB, reference_of(dense, folder / "reference"))
+    return lab4.baseline(case, lab4.explored(case)[0]), lab4.proposed(case)
+
+
+def test_ones_own_dense_training_is_what_counts(tmp_path):
+    found, text = compared_with(made.honest(), {"quick-shapes-seed0": made.record(right=560)}, tmp_path)
+    assert found.results["validation_accuracy"] == 594 / 600 and "dense (the student's own, seed 0)" in text
+
+
+def test_without_ones_own_that_counts_the_courses_of_the_same_seed_is_taken(tmp_path):
+    courses = {
+        "quick-shapes-seed1": with_data(made.record(right=598), "shapes", 1),
+        "quick-shapes-seed2": made.record(),
+    }
+    contents = made.honest() | {"dense": forged(made.NOTHING, bits=1)}
+    found, text = compared_with(contents, courses, tmp_path)
+    assert found.results["validation_accuracy"] == 594 / 600 and "dense (the course's, seed 0)" in text
+
+
+def test_a_dense_training_of_other_data_network_or_recipe_is_none_to_compare_with(tmp_path):
+    contents = made.honest()
+    del contents["dense"]
+    dense = made.record()
+    others = {
+        "data": with_data(dense, "cifar10"),
+        "recipe": dense | {"config": dense["config"] | {"recipe": dense["config"]["recipe"] | {"epochs": 80}}},
+        "network": dense | {"config": dense["config"] | {"network": dense["network"] | {"widths": [8] * 8}}},
+    }
+    for name, other in others.items():
+        found, text = compared_with(contents, {"other": other}, tmp_path / name)
+        assert found is None and "no dense training of the same data, network and recipe" in text
+
+
+def test_minicifar_is_the_same_out_of_any_folder(tmp_path):
+    explored = with_data(made.honest()["explore-bits"], "minicifar")
+    found, text = compared_with(
+        {"explore-bits": explored}, {"x": with_data(made.record(), "minicifar:cifar10")}, tmp_path
+    )
+    assert found is not None and "explore-bits saves" in text
 
 
 def test_no_exploration_is_said(tmp_path):
