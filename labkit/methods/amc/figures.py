@@ -69,6 +69,8 @@ def policies(study: Record, tuned: Mapping[str, Record]) -> Figure:
     figure, (axis,) = panels(1, f"Validation accuracy by policy, {', '.join(STAGES.values())}: {said}.", 3.2, 9)
     for i, stage in enumerate(STAGES.values()):
         values = [(x, row[i]) for x, row in enumerate(found.values()) if i < len(row)]
+        if not values:
+            continue  # nothing was fine-tuned
         bars = axis.bar(
             [x + 0.27 * (i - 1) for x, _ in values], [y for _, y in values], 0.27, label=stage, **bar_style(i)
         )
