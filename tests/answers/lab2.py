@@ -250,6 +250,7 @@ NOT_QUITE += (
     ("budget_state", "return 0.5, 0.5", "docstring"),
     ("budget_state", "whole.clear()\nreturn 0.0, 0.0", "docstring"),
     ("soft_update", "return {}", "docstring"),
+    ("soft_update", "for n in target:\n    target[n].lerp_(online[n], tau)\nreturn {}", "docstring"),
     ("soft_update", "return target['weight']", "docstring"),
     ("reward", "return 0.0", "docstring"),
     ("reward", "return kind", "docstring"),

@@ -14,7 +14,7 @@ from labkit.data import normalise
 from labkit.methods.amc import search as searching
 from labkit.methods.amc.agent import Agent
 from labkit.pruning import CRITERIA
-from labkit.settings import LabError, Recipe
+from labkit.settings import REFERENCE, LabError, Recipe
 
 FAMILIES = ("vgg11", "resnet18", "mobilenetv2")
 SMALL = amc.Constants(hidden=8, batch=8, updates=2)
@@ -158,6 +158,16 @@ def test_a_clamp_that_does_not_clamp_is_refused(wrong):
     environment = amc.Environment(network_of("vgg11"), 0.3)
     with pytest.raises(LabError, match="The clamp keeps"):
         environment.walk(lambda state: 0.5, replace(PARTS, clamp=wrong))
+
+
+def test_a_clamp_may_give_a_whole_number_of_any_kind_and_no_broken_one():
+    environment = amc.Environment(network_of("vgg11"), 0.3)
+    expected = environment.decided([], 0.5, clamp)
+    for kind in (float, np.int64, torch.tensor):
+        kept = environment.decided([], 0.5, lambda *given, kind=kind: kind(clamp(*given)))
+        assert kept == expected and type(kept) is int
+    with pytest.raises(LabError, match="The clamp keeps"):
+        environment.decided([], 0.5, lambda *given: clamp(*given) - 0.5)
 
 
 # The fast evaluation
@@ -306,6 +316,29 @@ def test_another_function_is_another_search(run, data, tmp_path):
     assert (tmp_path / "amc.replaced-1" / "record.json").exists()
 
 
+def test_functions_that_give_tensors_are_the_same_functions():
+    tensors = replace(
+        PARTS,
+        clamp=lambda *given: torch.tensor(clamp(*given)),
+        budget_state=lambda *given: [torch.tensor(value, dtype=torch.float64) for value in budget_state(*given)],
+        reward=lambda *given: torch.tensor(reward(*given), dtype=torch.float64),
+    )
+    assert amc.probe(tensors) == amc.probe(PARTS)
+    assert amc.Environment(network_of("vgg11"), 0.3).walk(lambda state: 0.5, tensors).widths
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        lambda accuracy, macs, kind: reward(accuracy, macs, kind) + (accuracy < 0.8) * 0.1,
+        lambda accuracy, macs, kind: reward(accuracy, min(macs, 10**6), kind),
+    ],
+)
+def test_rewards_that_agree_at_one_point_only_are_told_apart(other):
+    assert other(0.9, 10**6, "error") == reward(0.9, 10**6, "error")
+    assert amc.probe(replace(PARTS, reward=other)) != amc.probe(PARTS)
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -314,6 +347,7 @@ def test_another_function_is_another_search(run, data, tmp_path):
         ({"episodes": 0}, "give 1 or more"),
         ({"budget": 0.01}, "cannot be reached"),
         ({"parts": replace(PARTS, reward=lambda *_: math.nan)}, "finite number"),
+        ({"parts": replace(PARTS, reward=lambda *_: None)}, "finite number"),
         ({"parts": replace(PARTS, budget_state=lambda *_: ("a", "b"))}, "finite number"),
     ],
 )
@@ -351,6 +385,25 @@ def test_ones_own_policy_is_the_nearest_to_the_budget_and_never_a_shipped_one(ru
         records.save(records.Record("front-policy", {}, network.to_dict(), plan=plan).with_folder(tmp_path / name))
     shares = amc.own_shares(tmp_path, 0.5, network)
     assert list(shares) == names and shares[names[1]] == 0.25
+
+
+def test_ones_own_results_stand_beside_the_shipped_ones(tmp_path):
+    shipped = records.load(REFERENCE / "quick-shapes-seed0" / "lab2" / "amc-compared-vgg")
+    policies = {"own": {"macs": 0.25, "as_it_stands": 0.1, "re_estimated": 0.123}}
+    results = {"parent": 0.9, "policies": shipped.results["policies"] | policies}
+    folder = tmp_path / "quick-shapes-seed0" / "lab2" / shipped.name
+    own = records.save(replace(shipped, results=results).with_folder(folder))
+    head, _, *rows = amc.seeds_table(own).splitlines()
+    assert "yours" in head and "| own | 12.3% | – | – | – |" in "\n".join(rows).replace(" %", "%")
+    assert "yours" not in amc.seeds_table(shipped) and "own" not in amc.seeds_table(shipped)
+    assert "seed 2" in head and "seed 2" in amc.seeds_table(shipped)
+
+
+def test_only_rewards_of_one_kind_share_their_axis():
+    lab = REFERENCE / "quick-shapes-seed0" / "lab2"
+    names = ("amc-vgg-log-flops", "amc-vgg-as-it-stands", "random-vgg-as-it-stands")
+    other, first, second = amc.rewards({name: records.load(lab / name) for name in names}).axes
+    assert first.get_ylim() == second.get_ylim() != other.get_ylim()
 
 
 def test_every_figure_can_be_drawn_and_says_what_it_shows(run, data, tmp_path):

@@ -1105,8 +1105,17 @@ BLANKS += (
         points=4,
         functions={"soft_update": ["target", "online", "tau"]},
         cases=_soft_update_cases,
-        credit=(Credit(3, groups=("a part of it",)), Credit(1, groups=("all of it",))),
+        credit=(
+            Credit(2, groups=("a part of it",), aspect="values"),
+            Credit(1, groups=("all of it",), aspect="values"),
+            Credit(1, aspect="form"),
+        ),
         mistakes=(
+            Mistake(
+                "return {n: target[n].mul_(1 - tau).add_(tau * online[n]) for n in target}",
+                "The numbers are right, but the tensors of the target network are changed themselves: make new ones, with * "
+                "and + instead of mul_ and add_.",
+            ),
             Mistake(
                 "return {n: tau * target[n] + (1 - tau) * online[n] for n in target}",
                 "The two weights are exchanged: with a small tau the target has to move little.",

@@ -84,7 +84,7 @@ def affordable(environment: Environment, kept: Sequence[int], shares: Sequence[f
     axis.plot(costs, color="black", lw=1.6)
     axis.axhline(budget, color=COLOURS[3], ls="--", lw=1.5, label="budget")
     axis.axvspan(most + 0.5, len(costs) - 1, color="0.85", label="not affordable")
-    axis.axvspan(0, environment.least[group], fc="0.95", hatch="//", ec="0.6", label="below the least")
+    axis.axvspan(0, environment.least[group], fc="white", hatch="///", ec="0.4", lw=0, label="below the least")
     for i, share in enumerate(shares):
         x = share * (len(costs) - 1)
         axis.plot(

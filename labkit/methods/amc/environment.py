@@ -183,22 +183,23 @@ class Environment:
         """The channels that group ``len(kept)`` keeps where the agent asks for ``share`` of them: as many as leave a
         way to the budget, if all later groups are cut to the least.
 
-        Raises ``LabError`` where the clamp allows too many channels, or too few.
+        Raises ``LabError`` where the clamp allows too many channels, too few, or a broken number.
         """
         group = len(kept)
         costs = self.costs(kept)
         width = clamp(share, costs, self.least[group], self.budget)
-        if not self.least[group] <= width <= self.total[group]:
+        if not (self.least[group] <= width <= self.total[group] and int(width) == width):
             raise LabError(
                 f"The clamp keeps {width} of {self.total[group]} channels of group {group + 1}, of which {self.least[group]} "
                 "stay at least: look at it again."
             )
+        width = int(width)
         if costs[width] > self.budget:
             raise LabError(
                 f"The clamp keeps {width} channels of group {group + 1}: that leaves {costs[width]:,} MACs at least, and "
                 f"the budget is {self.budget:,}. Look at it again."
             )
-        return int(width)
+        return width
 
     def walk(self, choose: Callable[[np.ndarray], float], parts: Parts) -> Episode:
         """One episode: ``choose`` gives for each state the share that the group shall keep."""

@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from labkit import settings
 from labkit.methods.amc.policies import COMPARED, TUNED
 from labkit.methods.amc.search import SEARCH
 from labkit.records import Record, experiment_name, folders_with_runs, load_all, over_seeds
@@ -20,10 +21,11 @@ def rewards(searches: Mapping[str, Record]) -> Figure:
     """The reward of every episode of some searches, by name: dots, and the best so far as a line."""
     best = {name: np.maximum.accumulate(run.results["rewards"]) for name, run in searches.items()}
     said = "; ".join(f"{name} {line[-1]:.3f}" for name, line in best.items())
-    alike = (
-        len({run.config["reward"] for run in searches.values()}) == 1
-    )  # rewards of two kinds have no scale in common
-    figure, axes = panels(len(best), f"Reward over episodes. Best: {said}.", 3, 4.4 * len(best) + 0.6, sharey=alike)
+    figure, axes = panels(len(best), f"Reward over episodes. Best: {said}.", 3, 4.4 * len(best) + 0.6)
+    first = {}  # rewards of two kinds have no scale in common
+    for axis, run in zip(axes, searches.values()):
+        if (leader := first.setdefault(run.config["reward"], axis)) is not axis:
+            axis.sharey(leader)
     for i, (axis, (name, run)) in enumerate(zip(axes, searches.items())):
         found, warm_up = run.results["rewards"], run.config["warm_up"]
         number = np.arange(1, len(found) + 1)
@@ -67,6 +69,8 @@ def policies(study: Record, tuned: Mapping[str, Record]) -> Figure:
     figure, (axis,) = panels(1, f"Validation accuracy by policy, {', '.join(STAGES.values())}: {said}.", 3.2, 9)
     for i, stage in enumerate(STAGES.values()):
         values = [(x, row[i]) for x, row in enumerate(found.values()) if i < len(row)]
+        if not values:
+            continue  # nothing was fine-tuned
         bars = axis.bar(
             [x + 0.27 * (i - 1) for x, _ in values], [y for _, y in values], 0.27, label=stage, **bar_style(i)
         )
@@ -80,10 +84,11 @@ def policies(study: Record, tuned: Mapping[str, Record]) -> Figure:
     return figure
 
 
-def over_the_seeds(study: Record) -> dict[int, dict[str, list[float]]]:
-    """``accuracies`` of the shipped reference runs of a comparison, by seed; of the run alone where none ship."""
-    runs = over_seeds(study) or [study]
-    return {run.config["seed"]: accuracies(run, tuned_beside(run)) for run in runs}
+def over_the_seeds(study: Record) -> dict[str, dict[str, list[float]]]:
+    """``accuracies`` of a comparison by column: ``yours``, unless it is a shipped one, and each shipped reference run's."""
+    runs = {} if study.folder.resolve().is_relative_to(settings.REFERENCE) else {"yours": study}
+    runs |= {f"seed {run.config['seed']}": run for run in over_seeds(study)}
+    return {column: accuracies(run, tuned_beside(run)) for column, run in runs.items()}
 
 
 def tuned_beside(study: Record) -> dict[str, Record]:
@@ -94,11 +99,12 @@ def tuned_beside(study: Record) -> dict[str, Record]:
 
 
 def seeds_table(study: Record, stage: str = "re_estimated") -> str:
-    """Markdown: a policy a row, a seed a column: the validation accuracy at one of ``STAGES``."""
-    place, seeds = list(STAGES).index(stage), over_the_seeds(study)
-    names = list(next(iter(seeds.values())))
-    rows = [[n, *(percent(s[n][place]) if place < len(s.get(n, [])) else "–" for s in seeds.values())] for n in names]
-    return markdown([f"policy, {STAGES[stage]}", *(f"seed {seed}" for seed in seeds)], rows)
+    """Markdown: a policy a row, one's own run and each shipped seed a column: the validation accuracy at one of
+    ``STAGES``."""
+    place, columns = list(STAGES).index(stage), over_the_seeds(study)
+    names = dict.fromkeys(name for found in columns.values() for name in found)
+    rows = [[n, *(percent(c[n][place]) if place < len(c.get(n, [])) else "–" for c in columns.values())] for n in names]
+    return markdown([f"policy, {STAGES[stage]}", *columns], rows)
 
 
 def searches_table(searches: Mapping[str, Record]) -> str:

@@ -1,5 +1,6 @@
 """A search: episodes of AMC's agent, or of chance, with the reward of each; kept as a run."""
 
+import itertools
 import json
 import math
 import time
@@ -106,10 +107,15 @@ def probe(parts: Parts) -> list[float]:
     found = [parts.clamp(share, [100 * width for width in range(11)], 2, 500) for share in (0.0, 0.3, 0.9)]
     found += [*parts.budget_state([40, 50, 10], [20, 50, 10], 1)]
     found += parts.soft_update(*tensor, 0.25)["weight"].tolist()
-    found += [parts.reward(0.9, 10**6, kind) for kind in REWARDS]
-    if not all(isinstance(value, int | float) and math.isfinite(value) for value in found):
+    points = itertools.product((0.9, 0.6), (10**6, 10**7), REWARDS)
+    found += [parts.reward(accuracy, macs, kind) for accuracy, macs, kind in points]
+    try:
+        numbers = [float(value) for value in found]
+    except (TypeError, ValueError, RuntimeError):  # None, a word, a tensor of several
+        numbers = [math.nan]
+    if not all(map(math.isfinite, numbers)):
         raise LabError(f"The four functions gave {found}: each of these has to be a finite number; see their checks.")
-    return [float(value) for value in found]
+    return numbers
 
 
 class _Search:
