@@ -11,7 +11,7 @@ import pytest
 import torch
 from matplotlib.image import imread
 
-from labkit import measure, methods, models, records
+from labkit import amc, measure, methods, models, records
 from labkit.methods.slimming import tables
 from labkit.models import Specification
 from labkit.pruning import ChannelPlan
@@ -44,7 +44,14 @@ def record_id(record):
     return f"{experiment_name(record.folder.parent)}/{record.name}"
 
 
-@pytest.mark.parametrize("record", [r for r in RECORDS if r.plan], ids=record_id)
+@pytest.mark.parametrize("record", [r for r in RECORDS if r.kind == amc.SEARCH], ids=record_id)
+def test_a_search_is_of_the_whole_network_and_its_plan_of_its_best_policy(record):
+    plan = ChannelPlan.from_dict(record.plan)
+    assert list(record.specification.widths) == list(plan.total.values())
+    assert plan.widths == record.results["widths"][record.results["best"]]
+
+
+@pytest.mark.parametrize("record", [r for r in RECORDS if r.plan and r.kind != amc.SEARCH], ids=record_id)
 def test_plan_and_specification_agree(record):
     plan = ChannelPlan.from_dict(record.plan)
     assert list(record.specification.widths) == plan.widths
