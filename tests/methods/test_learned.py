@@ -110,7 +110,7 @@ def test_a_share_that_is_asked_for_holds_to_the_end(runs, name):
     run, _ = runs[name]
     shares = [row["sparsity"] for row in run.history]
     assert shares[0] == 0
-    assert shares[-1] == pytest.approx(0.5, abs=0.01)
+    assert shares[-1] == pytest.approx(run.config["method"]["target"], abs=0.01)
     assert shares[-1] == shares[-2]
 
 
@@ -451,7 +451,7 @@ def test_modules_weigh_until_channels_go_and_begin_with_one_half(tiny_data):
         weighed.append(model.features.norm1.attends)
     assert weighed == [True] * 5 + [False] * 3
     assert [number for number, change in enumerate(changed, 1) if change] == [6]
-    assert sum(int((~norm.stays).sum()) for norm in models.norms(model).values()) == 12
+    assert sum(int((~norm.stays).sum()) for norm in models.norms(model).values()) == round(24 * method.target)
 
 
 def test_dropped_channels_are_those_with_the_lowest_scores_and_stay_silent():
