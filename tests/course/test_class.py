@@ -114,7 +114,7 @@ def shipped():
 @pytest.mark.parametrize(("lab", "runs"), [(LAB, shipped), (labs.named(2), fronts.honest)], ids=["lab1", "lab2"])
 def test_what_submit_packs_is_collected_without_a_note_and_gets_all_points(lab, runs, tmp_path):
     notebooks = made.run(made.filled(release.released_notebooks(lab), {}))
-    for cell in notebooks[lab.notebooks[-1]].cells:
+    for cell in notebooks[lab.last_notebook].cells:
         cell.source = cell.source.replace("your student id", "b1234567")
     (tmp_path / "notebooks").mkdir()
     for name, notebook in notebooks.items():

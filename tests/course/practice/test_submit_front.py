@@ -61,7 +61,7 @@ def test_what_is_right_is_packed(desk):
 
 @pytest.mark.parametrize("name", ["report.pdf", "pruning_lab2_cd5678.pdf", "pruning_lab1_ab1234.pdf", "report.PDF"])
 def test_a_report_of_another_name_is_refused_with_both_names(desk, refused, name):
-    with refused(f"{NAME} is missing", f"there is {name}, which is not its name", f"run notebook {LAB.notebooks[-1]}"):
+    with refused(f"{NAME} is missing", f"there is {name}, which is not its name", f"run notebook {LAB.last_notebook}"):
         desk(name)
     assert not desk.out.exists()
 
