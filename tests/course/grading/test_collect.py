@@ -1103,7 +1103,7 @@ def test_the_cell_that_hands_in_need_not_have_run(repaired):
 
 
 def test_one_hand_in_that_breaks_the_repair_does_not_stop_the_class(collected, released, monkeypatch):
-    def breaks(members, released, declared):
+    def breaks(members, released, declared, bonus=()):
         if members:
             raise KeyError("never seen before")
         return repair(members, released, BLANKS)
