@@ -40,7 +40,6 @@ from labkit.methods.amc.search import (
     STATISTICS,
     WARM_UP,
     best_plan,
-    episodes_a_second,
     probe,
     searched,
 )
@@ -67,7 +66,6 @@ __all__ += ["STATISTICS", "TRAINED", "TUNED", "WARM_UP", "Agent", "Batch", "Cons
 __all__ += ["Memory", "Narrow", "Parts", "Table", "accuracies", "actor_critic", "affordable", "best_plan", "by_rules"]
 __all__ += [
     "compared",
-    "episodes_a_second",
     "filled",
     "figures",
     "mobile",

@@ -207,7 +207,3 @@ class _Search:
 def best_plan(search: Record) -> ChannelPlan:
     """The plan of the policy with the highest reward of a search."""
     return ChannelPlan.from_dict(search.plan)
-
-
-def episodes_a_second(search: Record) -> float:
-    return len(search.results["rewards"]) / search.results["seconds"]
