@@ -195,6 +195,7 @@ def test_badges_and_set_up_name_repository_and_tag(student):
         assert f"colab.research.google.com/github/someone/pruning-lab/blob/v1.0/notebooks/{path.name}" in first.source
         assert '"v1.0"' in setup.source and "https://github.com/someone/pruning-lab" in setup.source
         assert '"torch-pruning>=1.6.1,<2", "typst>=0.14"' in setup.source and "--no-deps" in setup.source
+        assert all(setup.source.count(f'"{name}>=') == 1 for name in release.COLAB_LACKS)
     assert "someone/pruning-lab" in (student / "README.md").read_text()
     assert edition.Edition(**json.loads((student / "labkit/course/edition.json").read_text())).ref == "v1.0"
 

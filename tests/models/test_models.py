@@ -156,8 +156,6 @@ def test_a_network_is_exported_with_any_number_of_images(name, thin):
 
 
 def test_a_thin_network_is_exported_to_onnx(tmp_path):
-    pytest.importorskip("onnx", reason="ONNX is not installed: pip install onnx onnxscript")
-    pytest.importorskip("onnxscript", reason="ONNX Script is not installed: pip install onnx onnxscript")
     net = thinned("resnet18")
     program = torch.onnx.export(
         net, (images_for(net, 3),), dynamo=True, dynamic_shapes=({0: torch.export.Dim("images")},)
