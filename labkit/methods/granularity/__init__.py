@@ -26,6 +26,7 @@ from labkit.methods.granularity.figures import (
     rate_label,
     results,
     sparsity_table,
+    summary,
     term_project_table,
     timing_table,
     training_curves,
@@ -55,4 +56,4 @@ __all__ += ["latencies", "learning_rates", "lecture_table", "mask", "methods_com
 __all__ += ["output_error", "output_errors", "pattern", "pattern_masks", "prunable", "rate_label", "timed_network"]
 __all__ += ["relative_magnitudes", "results", "small_resnet", "sparse", "sparsity_run", "sparsity_table", "storage"]
 __all__ += ["stored", "thin_specification", "timing_run", "timing_table", "training_curves", "two_four_product"]
-__all__ += ["term_project_table", "weight_distributions"]
+__all__ += ["summary", "term_project_table", "weight_distributions"]

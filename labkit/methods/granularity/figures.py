@@ -14,11 +14,13 @@ from labkit.methods.granularity.masks import METHODS
 from labkit.methods.granularity.networks import counted
 from labkit.methods.granularity.published import TERM_PROJECT
 from labkit.methods.granularity.work import RATIOS, SPARSITY, TIMING, TRAINED
+from labkit.methods.outcomes import WEIGHTS, Outcome, masked
 from labkit.records import Record, experiment_name, folders_with_runs, load_all, over_seeds
 from labkit.settings import LabError
 from labkit.view.plots import COLOURS, accuracy_curves, panels, style
 from labkit.view.tables import band, markdown
 
+RATE, HALF = 0.1, 0.5  # what stands on the course's page: the rate that every data set was trained at, and one ratio
 GUESS = {"color": "black", "marker": "x", "ms": 10, "mew": 2.5, "ls": ""}
 
 
@@ -234,3 +236,26 @@ def results(folder: Path) -> str:
             pages.append(f"## {experiment_name(lab)}: global magnitude, not retrained\n\n{sparsity_table(sweeps)}")
         pages += [f"### Inference time\n\n{timing_table(timing)}" for timing in load_all(lab, TIMING)]
     return "\n\n".join(pages) + "\n" if pages else ""
+
+
+def summary(folder: Path) -> list[Outcome]:
+    """Half of the weights of the network that was trained at ``RATE``, as one lab's folder has it: the smallest of all,
+    and 2:4."""
+    found = []
+    for sweep in load_all(folder, SPARSITY):
+        if sweep.results["learning_rate"] != RATE:
+            continue
+        accuracies = dict(zip(sweep.config["ratios"]["global"], sweep.results["validation"]["global"]))
+        settings = {
+            "50% of the weights, not retrained": accuracies[HALF],
+            "2:4, BatchNorm re-estimated": sweep.results["two_four_recalibrated"],
+        }
+        left = masked(sweep.specification, sweep.results["weights"], HALF)
+        found += [
+            Outcome(
+                "Masks", setting, WEIGHTS, "06_granularity", sweep, sweep.specification, accuracy, accuracies[0.0],
+                **left, trained=False,
+            )
+            for setting, accuracy in settings.items()
+        ]  # fmt: skip
+    return found
