@@ -18,8 +18,8 @@ from labkit.view.plots import COLOURS, MARKERS, panels
 from labkit.view.tables import band, markdown
 
 Guess = tuple[str, float]
-SUMMED = {"thinet": ("ThiNet", ("reconstructed", "tuned")), "random": ("Random channels", ("tuned",))}
-"""What stands on the course's page, by criterion: its name in print, and the stages of ``STAGES``."""
+SUMMED = {"lasso": ("LASSO", "reconstructed"), "thinet": ("ThiNet", "tuned"), "random": ("Random channels", "tuned")}
+"""What stands on the course's page, by criterion: its name in print, and one of ``STAGES``."""
 
 
 def _seeds(study: Record) -> list[dict]:
@@ -159,22 +159,17 @@ def results(folder: Path) -> str:
 
 
 def summary(folder: Path) -> list[Outcome]:
-    """A criterion that looks at the next layer, and chance, as the study in one lab's folder has them."""
+    """Two criteria that look at the next layer, and chance, as the study in one lab's folder has them."""
     found = []
     for study in load_all(folder, STUDY):
         dense, before = study.specification, study.results["parent"]
         for column, ratio in enumerate(study.config["ratios"]):
             left = thinner(dense, _uniform(dense, ratio))
-            for name, (method, stages) in SUMMED.items():
-                for stage in stages:
-                    setting = f"{ratio:.0%} of every layer's channels, {STAGES[stage]}"
-                    accuracy = study.results["validation"][name][stage][column]
-                    found.append(
-                        Outcome(
-                            method, setting, CHANNELS, "07_criteria", study, dense, accuracy, before, **left,
-                            trained=stage == "tuned",
-                        )
-                    )  # fmt: skip
+            for name, (method, stage) in SUMMED.items():
+                setting = f"{ratio:.0%} of every layer's channels, {STAGES[stage]}"
+                after = study.results["validation"][name][stage][column], before
+                more = left | {"trained": stage == "tuned"}
+                found.append(Outcome(method, setting, CHANNELS, "07_criteria", study, dense, *after, **more))
     return found
 
 

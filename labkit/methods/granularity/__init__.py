@@ -20,6 +20,7 @@ from labkit.methods.granularity.figures import (
     beside_term_project,
     breaking_point,
     figures,
+    inference_table,
     lecture_table,
     methods_compared,
     output_errors,
@@ -51,7 +52,7 @@ from labkit.methods.granularity.work import network as small_resnet
 
 __all__ = ["COSTS", "GRANULARITIES", "KINDS", "LECTURE", "METHODS", "RATIOS", "TERM_PROJECT", "TIMED"]
 __all__ += ["TERM_PROJECT_MILLISECONDS", "SparseConv2d", "accelerators", "apply", "beside_term_project"]
-__all__ += ["breaking_point", "counted", "figures", "granularities", "in_hardware", "inputs_of"]
+__all__ += ["breaking_point", "counted", "figures", "granularities", "in_hardware", "inference_table", "inputs_of"]
 __all__ += ["latencies", "learning_rates", "lecture_table", "mask", "methods_compared", "network", "network_masks"]
 __all__ += ["output_error", "output_errors", "pattern", "pattern_masks", "prunable", "rate_label", "timed_network"]
 __all__ += ["relative_magnitudes", "results", "small_resnet", "sparse", "sparsity_run", "sparsity_table", "storage"]

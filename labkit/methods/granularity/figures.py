@@ -12,7 +12,7 @@ from labkit import settings
 from labkit.methods.granularity.experiments import LEVELS
 from labkit.methods.granularity.masks import METHODS
 from labkit.methods.granularity.networks import counted
-from labkit.methods.granularity.published import TERM_PROJECT
+from labkit.methods.granularity.published import TERM_PROJECT, TERM_PROJECT_MILLISECONDS
 from labkit.methods.granularity.work import RATIOS, SPARSITY, TIMING, TRAINED
 from labkit.methods.outcomes import WEIGHTS, Outcome, masked
 from labkit.records import Record, experiment_name, folders_with_runs, load_all, over_seeds
@@ -190,6 +190,25 @@ def timing_table(timing: Record) -> str:
     ratios = [row["ratio"] for row in timing.results["masked"]]
     rows = [[f"{ratio:.0%}", *(cells.get((name, ratio), "–") for name in WAYS)] for ratio in ratios]
     return markdown(["prune ratio", *(f"{label}, ms" for label in WAYS.values())], rows)
+
+
+def inference_table(folder: Path = settings.REFERENCE) -> str:
+    """Milliseconds for one image by prune ratio in the shipped runs, the median of each seed, and the term project's,
+    which are the same at every ratio. Raises ``LabError`` where no such runs are."""
+    found = [timing for lab in folders_with_runs(folder) for timing in load_all(lab, TIMING)]
+    if not found:
+        raise LabError(f"No measured inference times are in {folder}: get the course's folder again.")
+    times = defaultdict(list)
+    for timing in found:
+        for name in WAYS:
+            for row in timing.results[name]:
+                times[name, row["ratio"]].append(row["latency_ms"]["median"])
+    theirs = "{mean:.1f} ± {deviation:.1f}".format(**TERM_PROJECT_MILLISECONDS)
+    rows = [
+        [f"{ratio:.0%}", *(", ".join(f"{ms:.1f}" for ms in times[name, ratio]) or "–" for name in WAYS), theirs]
+        for ratio in sorted({ratio for _, ratio in times})
+    ]
+    return markdown(["prune ratio", *(f"ours, {label}" for label in WAYS.values()), "term project, masked"], rows)
 
 
 def lecture_table() -> str:

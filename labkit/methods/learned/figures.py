@@ -227,10 +227,12 @@ def summary(folder: Path) -> list[Outcome]:
 def _point(run: Record, dense: Record) -> Outcome:
     removed = CHANNELS if run.plan else BITS if run.results["bits"] < 32 else WEIGHTS
     target = run.config["method"].get("target")
-    of = "of the channels" if run.plan else "of the weights"
+    what = "channels" if run.plan else "weights"
+    setting = f"{target:.0%} of the {what}" if target else f"as many {what} as it takes"
+    setting = "bit lengths learned" if removed == BITS else setting
     return Outcome(
         method=PRINTED[family(run)],
-        setting="bit lengths learned" if removed == BITS else f"{target:.0%} {of}" if target else f"as many {of[3:]}",
+        setting=setting,
         removed=removed,
         notebook="11_pruning_while_training",
         run=run,
