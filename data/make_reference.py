@@ -122,7 +122,7 @@ def hours_table() -> str:
             chosen = [course.get(name[:2]) for course in courses.values()]
             if any(sections is not None for sections in chosen):
                 rows.append([f"[{name[:2]}](notebooks/{name}.ipynb)", *(_part(name, sections) for sections in chosen)])
-    sums = [sum(minutes_of(name, sections) for name, sections in _named(course)) for course in courses.values()]
+    sums = [sum(minutes_of(name, sections) for name, sections in named(course)) for course in courses.values()]
     rows = [*sorted(rows), ["**minutes in all**", *(f"**{minutes}**" for minutes in sums)]]
     return markdown(["notebook", *(f"{hours} hours" for hours in courses)], rows)
 
@@ -140,7 +140,7 @@ def minutes_of(notebook: str, sections: list[int]) -> int:
     return sum(sections_of(notebook)[section] for section in sections or sections_of(notebook))
 
 
-def _named(course: dict[str, list[int]]) -> Iterator[tuple[str, list[int]]]:
+def named(course: dict[str, list[int]]) -> Iterator[tuple[str, list[int]]]:
     """A course's notebooks by their full names, with the chosen sections; an empty list stands for all."""
     names = {name[:2]: name for lab in labs.LABS for name in lab.notebooks}
     return ((names[number], sections) for number, sections in course.items())
@@ -149,7 +149,7 @@ def _named(course: dict[str, list[int]]) -> Iterator[tuple[str, list[int]]]:
 def _part(notebook: str, sections: list[int] | None) -> str:
     if sections is None:
         return "–"
-    said = f"sections {', '.join(map(str, sections))}" if sections else "all"
+    said = f"section{'s' * (len(sections) > 1)} {', '.join(map(str, sections))}" if sections else "all"
     return f"{said}: {minutes_of(notebook, sections)} min"
 
 

@@ -40,7 +40,7 @@ IN_WORDS = (
         "not one weight trained\nafter the cut",
         (88, 4),
     ),
-    ("BitPruning", "bit lengths learned", "", "few bits a weight,\nlearned", (-96, -40)),
+    ("BitPruning", "bit lengths learned", "", "few bits a weight,\nlearned", (-96, -56)),
     ("Ranked globally", "30% of the channels", "MobileNetV2", "MobileNetV2 by one\nglobal ranking", (-62, -22)),
 )
 """Said in words over bytes on photographs: method, setting, network, the words, and their place in points from the
@@ -160,8 +160,8 @@ def _shade(axis: Axes, rows: Sequence[Row]) -> None:
         reach = median(bands.values())
         axis.axhspan(-reach, reach, color="0.88", lw=0, zorder=0)
         axis.annotate(
-            "between seeds of one unpruned network", (0.01, -reach), (3, -3), xycoords=("axes fraction", "data"),
-            textcoords="offset points", va="top", fontsize=8, color="0.35",
+            "between seeds of one unpruned network", (0.01, reach), (3, 3), xycoords=("axes fraction", "data"),
+            textcoords="offset points", va="bottom", fontsize=8, color="0.35",
         )  # fmt: skip
     axis.axhline(0, color="0.4", lw=1, zorder=1)
 
