@@ -160,7 +160,7 @@ def _shade(axis: Axes, rows: Sequence[Row]) -> None:
         reach = median(bands.values())
         axis.axhspan(-reach, reach, color="0.88", lw=0, zorder=0)
         axis.annotate(
-            "between seeds of one unpruned network", (0.01, reach), (3, 3), xycoords=("axes fraction", "data"),
+            "seeds of one unpruned network", (0.01, reach), (3, 3), xycoords=("axes fraction", "data"),
             textcoords="offset points", va="bottom", fontsize=8, color="0.35",
         )  # fmt: skip
     axis.axhline(0, color="0.4", lw=1, zorder=1)
