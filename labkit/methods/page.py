@@ -1,5 +1,6 @@
-"""The whole course on one page: every network that a method left, in one picture, with its number in a table. Not in
-the student edition: it speaks of all labs at once."""
+"""The whole course on one page: every network that a method left, in one picture, with its number in a table.
+
+Not in the student edition: it speaks of all labs at once."""
 
 import re
 from collections import defaultdict

@@ -14,7 +14,7 @@ from matplotlib.text import Text
 
 from labkit import methods, models, records
 from labkit.methods import page
-from labkit.methods.outcomes import CHANNELS, SEVERAL, Outcome, stored
+from labkit.methods.outcomes import CHANNELS, SEVERAL, Outcome, computed, stored
 from labkit.records import Record, experiment_name
 from labkit.settings import REFERENCE, REPOSITORY, LabError
 from labkit.view import plots
@@ -79,6 +79,9 @@ def test_a_front_a_study_and_a_training_with_zeros_are_their_records(rows):
     outcome = row(rows, "Every group alike", network="ResNet18").outcomes[1]
     assert outcome.macs == pytest.approx(results["macs"] / results["parent_macs"])
     assert outcome.before == results["validation"]["parent"]
+
+    outcome = row(rows, "AMC", network="VGG").first
+    assert outcome.macs == pytest.approx(computed(outcome.run.specification) / computed(outcome.dense))
 
     study = content("quick-folder-cifar10-seed0/lab2/study")["results"]
     outcome = row(rows, "ThiNet", "70% of every layer's channels, fine-tuned, one epoch").first

@@ -160,8 +160,9 @@ def summary(folder: Path) -> list[Outcome]:
         dense = study.specification
         for policy, run in tuned_beside(study).items():
             if policy in SUMMED:
-                budget = f"{round(20 * study.results['policies'][policy]['macs']) / 20:.0%} of the MACs stay"
+                macs = study.results["policies"][policy]["macs"]
+                budget = f"{round(20 * macs) / 20:.0%} of the MACs stay"
                 accuracy, before = run.results["validation_accuracy"], study.results["parent"]
-                left = thinner(dense, run.specification)
+                left = thinner(dense, run.specification, macs)
                 found.append(Outcome(SUMMED[policy], budget, CHANNELS, "10_amc", run, dense, accuracy, before, **left))
     return found

@@ -309,19 +309,20 @@ def summary(folder: Path) -> list[Outcome]:
     """What the runs in one lab's folder show: every front at the ratio ``SUMMED``, and the hand-tuned policies."""
     runs, found = {run.name: run for run in load_all(folder)}, []
 
-    def add(run: Record, dense: Record, method: str, setting: str) -> None:
+    def add(run: Record, dense: Record, method: str, setting: str, macs: float | None = None) -> None:
         accuracy, before = (r.results["validation_accuracy"] for r in (run, dense))
-        left = thinner(dense.specification, run.specification)
+        left = thinner(dense.specification, run.specification, macs)
         found.append(Outcome(method, setting, CHANNELS, "08_front", run, dense.specification, accuracy, before, **left))
 
     share = f"{SUMMED:.0%} of the channels"
     for run in runs.values():
-        cut = runs.get(run.config.get("parent"))
-        if run.kind == TUNED and cut and cut.kind == CUT and cut.config["ratio"] == SUMMED:
-            method = {"global": "Ranked globally", "uniform": "Every group alike"}[cut.config["policy"]]
-            add(run, runs[cut.config["parent"]], method, share)
-        elif run.name == f"global-{100 * SUMMED:g}" and cut:
-            add(run, cut, "Ranked globally", share)
-        elif run.kind == POLICY and cut and not run.name.startswith(BY_SENSITIVITY):
-            add(run, cut, "Policy by hand", run.name.removeprefix("policy-").replace("-", " "))
+        parent = runs.get(run.config.get("parent"))
+        if run.kind == TUNED and parent and parent.kind == CUT and parent.config["ratio"] == SUMMED:
+            method = {"global": "Ranked globally", "uniform": "Every group alike"}[parent.config["policy"]]
+            costs = parent.results["macs"], parent.results["parent_macs"]
+            add(run, runs[parent.config["parent"]], method, share, costs[0] / costs[1])
+        elif run.name == f"global-{100 * SUMMED:g}" and parent:
+            add(run, parent, "Ranked globally", share)
+        elif run.kind == POLICY and parent and not run.name.startswith(BY_SENSITIVITY):
+            add(run, parent, "Policy by hand", run.name.removeprefix("policy-").replace("-", " "))
     return found
