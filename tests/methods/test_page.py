@@ -123,6 +123,10 @@ def test_a_folder_without_runs_gives_nothing(tmp_path):
         assert summary(tmp_path) == []
 
 
+def test_make_figures_draws_the_page():
+    assert page.overview in methods.declared("overview")
+
+
 def test_larger_profiles_stay_where_their_own_tables_are(rows):
     shown = {experiment_name(outcome.run.folder.parent) for found in rows for outcome in found.outcomes}
     assert "half-folder-cifar10-seed0" not in shown and {"quick-shapes-seed2", "fronts-folder-cifar10"} <= shown
@@ -222,6 +226,8 @@ def test_what_the_page_says_in_words_holds_in_the_rows(rows):
     assert all(mean(r.lost) < 10 for r in mild)
     assert min(row(rows, "Ranked globally", network="MobileNet").lost) > 20
     assert row(rows, "Ranked globally", network="VGG-19").inside
+    for lab in ("quick-folder-cifar10-seed0", "quick-folder-cifar10-seed1", "quick-shapes-seed0"):
+        assert content(f"{lab}/lab2/amc-tuned-vgg-global")["results"]["validation_accuracy"] < 0.25
     assert mean(row(rows, "Ranked globally", network="ResNet18").lost) > 0
     assert row(rows, "Ranked globally", network="ResNet18").left("macs") > 0.7
     for found in (row(rows, "BitPruning"), row(rows, "Network Slimming", "50% of the channels, fine-tuned")):
