@@ -2,7 +2,8 @@
 
 ``KINDS``: a JSON schema for each kind of record that it writes. ``figures(folder)``: every figure that the
 runs in a folder allow, by file name. ``results(folder)``: its tables as Markdown. ``COSTS``: what each of
-its notebooks trains and looks at, for the estimate.
+its notebooks trains and looks at, for the estimate. ``summary(folder)``: what the runs in one lab's folder come to, as
+``outcomes.Outcome``, for the course's page.
 """
 
 import pkgutil

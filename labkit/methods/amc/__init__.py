@@ -13,6 +13,7 @@ from labkit.methods.amc.figures import (
     searches_table,
     seeds_table,
     shares,
+    summary,
     tuned_beside,
 )
 from labkit.methods.amc.narrow import Narrow
@@ -75,5 +76,5 @@ __all__ += [
     "policies",
     "probe",
 ]
-__all__ += ["results", "rewards", "searched", "searches_table", "seeds_table", "shares", "states", "table"]
+__all__ += ["results", "rewards", "searched", "searches_table", "seeds_table", "shares", "states", "summary", "table"]
 __all__ += ["truncated_normal", "tuned", "tuned_beside", "uniform_for", "walked"]

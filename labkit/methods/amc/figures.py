@@ -10,6 +10,7 @@ from matplotlib.ticker import PercentFormatter
 from labkit import settings
 from labkit.methods.amc.policies import COMPARED, TUNED
 from labkit.methods.amc.search import SEARCH
+from labkit.methods.outcomes import CHANNELS, Outcome, thinner
 from labkit.records import Record, experiment_name, folders_with_runs, load_all, over_seeds
 from labkit.view.plots import COLOURS, MARKERS, bar_style, panels, style
 from labkit.view.tables import markdown, percent
@@ -146,3 +147,22 @@ def results(folder: Path) -> str:
         if searches := {run.name: run for run in load_all(lab, SEARCH)}:
             parts.append(f"AMC, {experiment_name(lab)}\n\n{searches_table(searches)}")
     return "\n\n".join(parts)
+
+
+SUMMED = {"amc": "AMC", "random": "Chance, as many tries"}
+"""What stands on the course's page, by policy: its name in print."""
+
+
+def summary(folder: Path) -> list[Outcome]:
+    """The policies that the agent and chance found in one lab's folder, fine-tuned."""
+    found = []
+    for study in load_all(folder, COMPARED):
+        dense = study.specification
+        for policy, run in tuned_beside(study).items():
+            if policy in SUMMED:
+                macs = study.results["policies"][policy]["macs"]
+                budget = f"{round(20 * macs) / 20:.0%} of the MACs stay"
+                accuracy, before = run.results["validation_accuracy"], study.results["parent"]
+                left = thinner(dense, run.specification, macs)
+                found.append(Outcome(SUMMED[policy], budget, CHANNELS, "10_amc", run, dense, accuracy, before, **left))
+    return found

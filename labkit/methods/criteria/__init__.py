@@ -6,7 +6,16 @@ from labkit.methods.criteria.drawings import (
     rows_by_norm,
     where_criteria_look,
 )
-from labkit.methods.criteria.figures import agreement, before_and_after, comparison, costs, figures, results, table
+from labkit.methods.criteria.figures import (
+    agreement,
+    before_and_after,
+    comparison,
+    costs,
+    figures,
+    results,
+    summary,
+    table,
+)
 from labkit.methods.criteria.study import (
     IMAGES,
     KINDS,
@@ -25,6 +34,6 @@ from labkit.methods.criteria.study import (
 from labkit.methods.criteria.work import COSTS
 
 __all__ = ["COSTS", "IMAGES", "KINDS", "RATIOS", "STUDIED", "STUDY", "TRAINED", "TUNED", "figures", "results"]
-__all__ += ["agreement", "before_and_after", "comparison", "costs", "table"]
+__all__ += ["agreement", "before_and_after", "comparison", "costs", "summary", "table"]
 __all__ += ["errors_by_layer", "filter_on_maps", "rows_by_norm", "where_criteria_look"]
 __all__ += ["network", "rank_correlations", "recipe", "scored", "study", "trained"]

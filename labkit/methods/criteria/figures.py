@@ -8,13 +8,18 @@ import seaborn
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from labkit import models, pruning
 from labkit.methods.criteria.study import STAGES, STUDY
+from labkit.methods.outcomes import CHANNELS, Outcome, thinner
+from labkit.models import Specification
 from labkit.records import Record, experiment_name, folders_with_runs, load_all, over_seeds
 from labkit.settings import LabError
 from labkit.view.plots import COLOURS, MARKERS, panels
 from labkit.view.tables import band, markdown
 
 Guess = tuple[str, float]
+SUMMED = {"lasso": ("LASSO", "reconstructed"), "thinet": ("ThiNet", "tuned"), "random": ("Random channels", "tuned")}
+"""What stands on the course's page, by criterion: its name in print, and one of ``STAGES``."""
 
 
 def _seeds(study: Record) -> list[dict]:
@@ -151,3 +156,24 @@ def results(folder: Path) -> str:
     """The table of every experiment in ``folder``."""
     studies = {experiment_name(lab): load_all(lab, STUDY) for lab in folders_with_runs(folder)}
     return "\n\n".join(f"## {name}: criteria\n\n{table(study)}" for name, found in studies.items() for study in found)
+
+
+def summary(folder: Path) -> list[Outcome]:
+    """Two criteria that look at the next layer, and chance, as the study in one lab's folder has them."""
+    found = []
+    for study in load_all(folder, STUDY):
+        dense, before = study.specification, study.results["parent"]
+        for column, ratio in enumerate(study.config["ratios"]):
+            left = thinner(dense, _uniform(dense, ratio))
+            for name, (method, stage) in SUMMED.items():
+                setting = f"{ratio:.0%} of every layer's channels, {STAGES[stage]}"
+                after = study.results["validation"][name][stage][column], before
+                more = left | {"trained": stage == "tuned"}
+                found.append(Outcome(method, setting, CHANNELS, "07_criteria", study, dense, *after, **more))
+    return found
+
+
+def _uniform(network: Specification, ratio: float) -> Specification:
+    """What a network is when every layer gives this share of its channels."""
+    scores = pruning.scaling_factors(models.build(network))
+    return network.with_widths(pruning.uniform_plan(scores, ratio).widths)

@@ -13,6 +13,7 @@ from labkit.methods.front.figures import (
     policies,
     policies_table,
     results,
+    summary,
     what_a_front_is,
     widths_left,
 )
@@ -43,7 +44,7 @@ from labkit.methods.front.view import front, table
 from labkit.methods.front.work import CUT, DIVERGED, KINDS, POLICY, TRAINED, TUNED, in_turns, make
 
 __all__ = ["BY_SENSITIVITY", "COSTS", "CUT", "DIVERGED", "KINDS", "POLICY", "RATIOS", "SCALE", "TRAINED", "TUNED"]
-__all__ += ["Entry", "Grid", "Point", "figures", "front", "in_turns", "make", "read", "results", "table"]
+__all__ += ["Entry", "Grid", "Point", "figures", "front", "in_turns", "make", "read", "results", "summary", "table"]
 __all__ += [
     "areas",
     "areas_table",

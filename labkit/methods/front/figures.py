@@ -16,10 +16,12 @@ from labkit.methods.front.geometry import Point, dominating, free, gained, hyper
 from labkit.methods.front.policy import BY_SENSITIVITY, points_of
 from labkit.methods.front.view import points, table
 from labkit.methods.front.work import CUT, POLICY, TRAINED, TUNED
+from labkit.methods.outcomes import CHANNELS, Outcome, thinner
 from labkit.records import Record, experiment_name, folders_with_runs, load_all
 from labkit.view.plots import COLOURS, bar_style, panels, style
 from labkit.view.tables import band, markdown
 
+SUMMED = 0.3  # the ratio of the fronts that stands on the course's page
 LEFT = {"parameters": "parameters left", "macs": "MACs left"}
 
 
@@ -301,3 +303,26 @@ def results(folder: Path) -> str:
         if found := _live(lab):
             pages.append(f"## {experiment_name(lab)}: policies\n\n{policies_table(*found)}")
     return "\n\n".join(pages)
+
+
+def summary(folder: Path) -> list[Outcome]:
+    """What the runs in one lab's folder show: every front at the ratio ``SUMMED``, and the hand-tuned policies."""
+    runs, found = {run.name: run for run in load_all(folder)}, []
+
+    def add(run: Record, dense: Record, method: str, setting: str, macs: float | None = None) -> None:
+        accuracy, before = (r.results["validation_accuracy"] for r in (run, dense))
+        left = thinner(dense.specification, run.specification, macs)
+        found.append(Outcome(method, setting, CHANNELS, "08_front", run, dense.specification, accuracy, before, **left))
+
+    share = f"{SUMMED:.0%} of the channels"
+    for run in runs.values():
+        parent = runs.get(run.config.get("parent"))
+        if run.kind == TUNED and parent and parent.kind == CUT and parent.config["ratio"] == SUMMED:
+            method = {"global": "Ranked globally", "uniform": "Every group alike"}[parent.config["policy"]]
+            costs = parent.results["macs"], parent.results["parent_macs"]
+            add(run, runs[parent.config["parent"]], method, share, costs[0] / costs[1])
+        elif run.name == f"global-{100 * SUMMED:g}" and parent:
+            add(run, parent, "Ranked globally", share)
+        elif run.kind == POLICY and parent and not run.name.startswith(BY_SENSITIVITY):
+            add(run, parent, "Policy by hand", run.name.removeprefix("policy-").replace("-", " "))
+    return found

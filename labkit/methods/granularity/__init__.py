@@ -20,12 +20,14 @@ from labkit.methods.granularity.figures import (
     beside_term_project,
     breaking_point,
     figures,
+    inference_table,
     lecture_table,
     methods_compared,
     output_errors,
     rate_label,
     results,
     sparsity_table,
+    summary,
     term_project_table,
     timing_table,
     training_curves,
@@ -50,9 +52,9 @@ from labkit.methods.granularity.work import network as small_resnet
 
 __all__ = ["COSTS", "GRANULARITIES", "KINDS", "LECTURE", "METHODS", "RATIOS", "TERM_PROJECT", "TIMED"]
 __all__ += ["TERM_PROJECT_MILLISECONDS", "SparseConv2d", "accelerators", "apply", "beside_term_project"]
-__all__ += ["breaking_point", "counted", "figures", "granularities", "in_hardware", "inputs_of"]
+__all__ += ["breaking_point", "counted", "figures", "granularities", "in_hardware", "inference_table", "inputs_of"]
 __all__ += ["latencies", "learning_rates", "lecture_table", "mask", "methods_compared", "network", "network_masks"]
 __all__ += ["output_error", "output_errors", "pattern", "pattern_masks", "prunable", "rate_label", "timed_network"]
 __all__ += ["relative_magnitudes", "results", "small_resnet", "sparse", "sparsity_run", "sparsity_table", "storage"]
 __all__ += ["stored", "thin_specification", "timing_run", "timing_table", "training_curves", "two_four_product"]
-__all__ += ["term_project_table", "weight_distributions"]
+__all__ += ["summary", "term_project_table", "weight_distributions"]

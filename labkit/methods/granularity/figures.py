@@ -12,13 +12,15 @@ from labkit import settings
 from labkit.methods.granularity.experiments import LEVELS
 from labkit.methods.granularity.masks import METHODS
 from labkit.methods.granularity.networks import counted
-from labkit.methods.granularity.published import TERM_PROJECT
+from labkit.methods.granularity.published import TERM_PROJECT, TERM_PROJECT_MILLISECONDS
 from labkit.methods.granularity.work import RATIOS, SPARSITY, TIMING, TRAINED
+from labkit.methods.outcomes import WEIGHTS, Outcome, masked
 from labkit.records import Record, experiment_name, folders_with_runs, load_all, over_seeds
 from labkit.settings import LabError
 from labkit.view.plots import COLOURS, accuracy_curves, panels, style
 from labkit.view.tables import band, markdown
 
+RATE, HALF = 0.1, 0.5  # what stands on the course's page: the rate that every data set was trained at, and one ratio
 GUESS = {"color": "black", "marker": "x", "ms": 10, "mew": 2.5, "ls": ""}
 
 
@@ -190,6 +192,25 @@ def timing_table(timing: Record) -> str:
     return markdown(["prune ratio", *(f"{label}, ms" for label in WAYS.values())], rows)
 
 
+def inference_table(folder: Path = settings.REFERENCE) -> str:
+    """Milliseconds for one image by prune ratio in the shipped runs, the median of each seed, and the term project's,
+    which are the same at every ratio. Raises ``LabError`` where no such runs are."""
+    found = [timing for lab in folders_with_runs(folder) for timing in load_all(lab, TIMING)]
+    if not found:
+        raise LabError(f"No measured inference times are in {folder}: get the course's folder again.")
+    times = defaultdict(list)
+    for timing in found:
+        for name in WAYS:
+            for row in timing.results[name]:
+                times[name, row["ratio"]].append(row["latency_ms"]["median"])
+    theirs = "{mean:.1f} ± {deviation:.1f}".format(**TERM_PROJECT_MILLISECONDS)
+    rows = [
+        [f"{ratio:.0%}", *(", ".join(f"{ms:.1f}" for ms in times[name, ratio]) or "–" for name in WAYS), theirs]
+        for ratio in sorted({ratio for _, ratio in times})
+    ]
+    return markdown(["prune ratio", *(f"ours, {label}" for label in WAYS.values()), "term project, masked"], rows)
+
+
 def lecture_table() -> str:
     """The lecture's table beside our counts, and what does not add up."""
     header = [
@@ -234,3 +255,26 @@ def results(folder: Path) -> str:
             pages.append(f"## {experiment_name(lab)}: global magnitude, not retrained\n\n{sparsity_table(sweeps)}")
         pages += [f"### Inference time\n\n{timing_table(timing)}" for timing in load_all(lab, TIMING)]
     return "\n\n".join(pages) + "\n" if pages else ""
+
+
+def summary(folder: Path) -> list[Outcome]:
+    """Half of the weights of the network that was trained at ``RATE``, as one lab's folder has it: the smallest of all,
+    and 2:4."""
+    found = []
+    for sweep in load_all(folder, SPARSITY):
+        if sweep.results["learning_rate"] != RATE:
+            continue
+        accuracies = dict(zip(sweep.config["ratios"]["global"], sweep.results["validation"]["global"]))
+        settings = {
+            "50% of the weights, not retrained": accuracies[HALF],
+            "2:4, BatchNorm re-estimated": sweep.results["two_four_recalibrated"],
+        }
+        left = masked(sweep.specification, sweep.results["weights"], HALF)
+        found += [
+            Outcome(
+                "Masks", setting, WEIGHTS, "06_granularity", sweep, sweep.specification, accuracy, accuracies[0.0],
+                **left, trained=False,
+            )
+            for setting, accuracy in settings.items()
+        ]  # fmt: skip
+    return found

@@ -23,6 +23,7 @@ from labkit.methods.learned.figures import (
     over_epochs,
     results,
     sizes,
+    summary,
     table,
 )
 from labkit.methods.learned.magnitude import Dense, TrainPruneTune, TrainPruneTuneChannels
@@ -50,6 +51,7 @@ __all__ += [
     "over_epochs",
     "results",
     "sizes",
+    "summary",
     "table",
 ]
 __all__ += [

@@ -7,8 +7,9 @@ from statistics import mean
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from labkit.methods.learned.score import ALLOWED, BASELINE
+from labkit.methods.learned.score import ALLOWED, BASELINE, EXPLORED
 from labkit.methods.learned.study import KIND
+from labkit.methods.outcomes import BITS, CHANNELS, WEIGHTS, Outcome, computed
 from labkit.records import Record, experiment_name, folders_with_runs, load_all, over_seeds
 from labkit.settings import LabError
 from labkit.view.plots import panels, style
@@ -201,3 +202,43 @@ def results(folder: Path) -> str:
     """The table of every experiment in ``folder``."""
     found = {experiment_name(lab): load_all(lab, KIND) for lab in folders_with_runs(folder)}
     return "\n\n".join(f"## {name}: pruning while training\n\n{table(runs)}" for name, runs in found.items() if runs)
+
+
+PRINTED = {
+    "train-prune-tune": "Train, prune, tune",
+    "train-prune-tune-channels": "Train, prune, tune",
+    "proximal": "Proximal steps",
+    "str": "STR",
+    "autoprune": "AutoPrune",
+    "pcas": "PCAS",
+    "bitpruning": "BitPruning",
+}
+"""The methods' names in print."""
+
+
+def summary(folder: Path) -> list[Outcome]:
+    """Of every method in one lab's folder the run with the fewest bytes, explorations left out."""
+    runs = [run for run in compared(load_all(folder, KIND)) if not run.name.startswith(EXPLORED)]
+    dense = _dense(runs)
+    smallest = {family(run): run for run in sorted(runs, key=lambda run: -run.results["bytes"])}
+    return [_point(run, dense) for name, run in smallest.items() if name in PRINTED] if dense else []
+
+
+def _point(run: Record, dense: Record) -> Outcome:
+    removed = CHANNELS if run.plan else BITS if run.results["bits"] < 32 else WEIGHTS
+    target = run.config["method"].get("target")
+    what = "channels" if run.plan else "weights"
+    setting = f"{target:.0%} of the {what}" if target else f"as many {what} as it takes"
+    setting = "bit lengths learned" if removed == BITS else setting
+    return Outcome(
+        method=PRINTED[family(run)],
+        setting=setting,
+        removed=removed,
+        notebook="11_pruning_while_training",
+        run=run,
+        dense=dense.specification,
+        accuracy=run.results["validation_accuracy"],
+        before=dense.results["validation_accuracy"],
+        bytes=run.results["bytes"] / dense.results["bytes"],
+        macs=computed(run.specification) / computed(dense.specification) if run.plan else None,
+    )

@@ -28,6 +28,7 @@ from labkit.methods.ratios.figures import (
     results,
     schedules_table,
     search,
+    summary,
     table_slices,
     together,
     ways,
@@ -89,5 +90,14 @@ __all__ += [
     "results",
     "rising",
 ]
-__all__ += ["schedules", "schedules_table", "scored", "search", "sensitivities", "shares_of_layers", "table_slices"]
+__all__ += [
+    "schedules",
+    "schedules_table",
+    "scored",
+    "search",
+    "sensitivities",
+    "shares_of_layers",
+    "summary",
+    "table_slices",
+]
 __all__ += ["drops", "together", "tolerated", "ways", "ways_up", "widest"]

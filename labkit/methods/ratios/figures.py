@@ -7,11 +7,14 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from labkit.methods.front.policy import BY_SENSITIVITY
+from labkit.methods.outcomes import CHANNELS, Outcome, thinner
 from labkit.methods.ratios.adapt import LATENCIES, SEARCH, plans
 from labkit.methods.ratios.latency import TABLE
 from labkit.methods.ratios.policies import macs_left, tolerated
 from labkit.methods.ratios.schedules import REGULARIZATIONS, SCHEDULES
-from labkit.methods.ratios.sensitivity import SENSITIVITY
+from labkit.methods.ratios.sensitivity import SENSITIVITY, TARGETS
+from labkit.models import Specification
 from labkit.pruning import ChannelPlan
 from labkit.records import Record, experiment_name, folders_with_runs, load_all, over_seeds
 from labkit.settings import LabError
@@ -324,3 +327,25 @@ def results(folder: Path) -> str:
         for run in load_all(lab, kind)
     ]
     return "\n\n".join(found)
+
+
+def summary(folder: Path) -> list[Outcome]:
+    """The smallest network by the sensitivity curves, and NetAdapt's last one, of the runs in one lab's folder."""
+    runs, found = {run.name: run for run in load_all(folder)}, []
+
+    def add(run: Record, dense: Specification, widths: list[int], accuracy: float, before: float, *words: str) -> None:
+        left = thinner(dense, dense.with_widths(widths))
+        found.append(Outcome(*words, CHANNELS, "09_ratios", run, dense, accuracy, before, **left))
+
+    target = min(TARGETS)
+    chosen = runs.get(f"{BY_SENSITIVITY}-{100 * target:g}")
+    if chosen and (dense := runs.get(chosen.config["parent"])):
+        accuracies = (run.results["validation_accuracy"] for run in (chosen, dense))
+        widths = list(chosen.specification.widths)
+        add(chosen, dense.specification, widths, *accuracies, "Sensitivity curves", f"{target:.0%} of the MACs stay")
+    for study in (run for run in runs.values() if run.kind == SEARCH):
+        last = study.results["iterations"][-1]
+        accuracy = last["candidates"][last["chosen"]]["accuracy"]
+        steps = f"{study.config['short']} training steps an iteration, not fine-tuned"
+        add(study, study.specification, plans(study)[-1].widths, accuracy, study.results["parent"], "NetAdapt", steps)
+    return found

@@ -40,7 +40,7 @@ from labkit.methods.slimming.figures import (
 )
 from labkit.methods.slimming.kinds import KINDS
 from labkit.methods.slimming.open_task import attempt, board_cells, board_figure, board_table, standings, target
-from labkit.methods.slimming.tables import overview, results, summary_cells, summary_table
+from labkit.methods.slimming.tables import overview, results, summary, summary_cells, summary_table
 from labkit.methods.slimming.work import COSTS
 
 __all__ = [
@@ -57,6 +57,6 @@ __all__ += ["attempt", "board_cells", "board_figure", "board_table", "standings"
 __all__ += ["bottleneck", "budget_and_force", "final_accuracies", "gamma_distribution", "gamma_map"]
 __all__ += ["fine_tuning_curves", "first_collapse", "lambda_label"]
 __all__ += ["made_from", "overview", "prune_run", "ratio_sweep", "recovery", "results", "save_summary", "summary_cells"]
-__all__ += ["scaling_factors_over_epochs", "scaling_factors_per_layer", "summary_row", "summary_table"]
+__all__ += ["scaling_factors_over_epochs", "scaling_factors_per_layer", "summary", "summary_row", "summary_table"]
 __all__ += ["sweep_ratio", "trade_off", "training_curves", "under_threshold", "untrained_variants"]
 __all__ += ["batchnorm_channels", "guard", "penalty_slopes", "pipeline", "ranking", "surgery"]

@@ -7,6 +7,7 @@ from statistics import mean
 
 from matplotlib.figure import Figure
 
+from labkit.methods.outcomes import CHANNELS, Outcome, thinner
 from labkit.methods.slimming.figures import seed_bands, under_threshold
 from labkit.records import Record, experiment_name, folders_with_runs, load, load_all
 from labkit.view.tables import band, markdown, percent
@@ -193,3 +194,41 @@ def overview(folder: Path) -> dict[str, Figure]:
     """What a folder of several finished experiments shows together, by file name."""
     several = {name: measurements(members) for name, members in families(folder).items()}
     return {"seed-bands": seed_bands(several)} if several and len(folders_with_runs(folder)) > 1 else {}
+
+
+MADE = {"fine-tuning": ("fine-tuned", "fine-tuned"), "from-scratch": ("from scratch", "as thin, from scratch")}
+"""What is trained of a thin network, by the kind of its record: its stage in the last table, and its words."""
+
+
+def summary(folder: Path) -> list[Outcome]:
+    """The runs in one lab's folder with the largest λ: at each prune ratio with BatchNorm re-estimated, fine-tuned at
+    the learning rate that is best on validation images, and as thin but trained from scratch."""
+    trained, table = load_all(folder, "sparsity"), _summary(folder)
+    if not trained or trained[0].config["lambda"] > 0:
+        return []
+    dense, strong = trained[0], trained[-1].config["lambda"]
+    times = (
+        {(row["stage"], row["ratio"]): row["latency_ms"]["median"] for row in table.results["rows"]} if table else {}
+    )
+
+    def point(run: Record, words: str, accuracy: float, notebook: str, **more) -> Outcome:
+        setting = f"{run.config['ratio']:.0%} of the channels, {words}"
+        before = dense.results["validation_accuracy"]
+        left = thinner(dense.specification, run.specification)
+        return Outcome(
+            "Network Slimming", setting, CHANNELS, notebook, run, dense.specification, accuracy, before, **left, **more
+        )
+
+    found = []
+    for cut in load_all(folder, "pruning"):
+        if cut.config["lambda"] != strong:
+            continue
+        accuracy = cut.results["validation"]["recalibrated"]
+        found.append(point(cut, "BatchNorm re-estimated", accuracy, "03_channel_pruning", trained=False))
+        for kind, (stage, words) in MADE.items():
+            made = [run for run in load_all(folder, kind) if run.config["parent"] == cut.name]
+            time = times[stage, cut.config["ratio"]] / times["baseline", 0.0] if made and times else None
+            for best in sorted(made, key=lambda run: run.results["validation_accuracy"])[-1:]:
+                accuracy = best.results["validation_accuracy"]
+                found.append(point(best, words, accuracy, "04_fine_tuning", time=time))
+    return found
