@@ -128,11 +128,12 @@ def hours_table() -> str:
 
 
 def sections_of(notebook: str) -> dict[int, int]:
-    """Minutes by section, of the table in a notebook's first cell; what trains or may take longer is not counted."""
+    """Minutes by section, of the table in a notebook's first cell, exercises included; what trains is not counted."""
     path = REPOSITORY / "notebooks" / f"{notebook}.ipynb"
     first = json.loads(path.read_text(encoding="utf-8"))["cells"][0]["source"]
     return {
-        int(number): int(minutes) for number, minutes in re.findall(r"^\| (\d+) [^|]*\| (\d+)", "".join(first), re.M)
+        int(number): sum(map(int, re.findall(r"\d+", minutes)))
+        for number, minutes in re.findall(r"^\| (\d+) [^|]*\| (\d[^|]*)\|", "".join(first), re.M)
     }
 
 
@@ -141,9 +142,10 @@ def minutes_of(notebook: str, sections: list[int]) -> int:
 
 
 def named(course: dict[str, list[int]]) -> Iterator[tuple[str, list[int]]]:
-    """A course's notebooks by their full names, with the chosen sections; an empty list stands for all."""
+    """A course's notebooks by their full names, with the chosen sections; an empty list stands for all. A notebook that
+    no lab has yet is not among them."""
     names = {name[:2]: name for lab in labs.LABS for name in lab.notebooks}
-    return ((names[number], sections) for number, sections in course.items())
+    return ((names[number], sections) for number, sections in course.items() if number in names)
 
 
 def _part(notebook: str, sections: list[int] | None) -> str:
