@@ -71,7 +71,7 @@ class Row:
 
     @property
     def label(self) -> str:
-        """The number in the picture, with a star where the photographs are MiniCIFAR's four classes."""
+        """The number in the picture, with an asterisk where the photographs are MiniCIFAR's four classes."""
         return f"{self.number}{'*' * self.first.run.config['data']['name'].startswith('minicifar')}"
 
     def is_of(self, method: str = "", network: str = "") -> bool:
@@ -238,11 +238,12 @@ def _say(axis: Axes, rows: Sequence[Row]) -> None:
 
 def beside(marks: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     """For each mark, a place in pixels, the offset of its number: the first of ``AROUND`` that is ``APART`` from every
-    mark and number, or else the one that is farthest from them."""
+    mark and number and no nearer to another mark than to its own, or else the one that is farthest from them."""
     taken, found = [tuple(mark) for mark in marks], []
     for x, y in marks:
         room = {(dx, dy): min(np.hypot(0.7 * (x + dx - a), y + dy - b) for a, b in taken) for dx, dy in AROUND}
-        offset = next((place for place, free in room.items() if free >= APART), max(room, key=room.get))
+        free = (place for place in AROUND if room[place] >= max(APART, np.hypot(0.7 * place[0], place[1]) - 2))
+        offset = next(free, max(room, key=room.get))
         taken.append((x + offset[0], y + offset[1]))
         found.append(offset)
     return found

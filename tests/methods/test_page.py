@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import shutil
 from dataclasses import replace
 from itertools import combinations
 from statistics import mean
@@ -194,6 +195,41 @@ def test_a_seed_that_occurs_twice_is_named():
     twin.run.with_folder(other.run.folder.with_name("twin"))
     with pytest.raises(LabError, match="lab9/thrown-away and .*lab9/twin are both 'New', 'half'"):
         page.rows([other, twin])
+
+
+@pytest.mark.parametrize(
+    ("run", "said"),
+    [
+        (
+            "quick-shapes-seed0/lab1/sparsity-lambda0.005",
+            "lambda0.005 has a penalty and no training beside it has none",
+        ),
+        ("quick-shapes-seed0/lab2/global-30", "global-30 was made of trained, which is not beside it"),
+    ],
+)
+def test_a_run_without_its_unpruned_network_is_named(run, said, tmp_path):
+    shutil.copytree(REFERENCE / run, tmp_path / run)
+    with pytest.raises(LabError, match=said):
+        page.collected(tmp_path)
+
+
+def test_a_method_and_a_policy_without_a_name_in_print_are_shown(tmp_path):
+    def copied(path: str, to: str, change) -> None:
+        shutil.copytree(REFERENCE / path, tmp_path / to)
+        record = json.loads((tmp_path / to / "record.json").read_text(encoding="utf-8"))
+        change(record["config"])
+        (tmp_path / to / "record.json").write_text(json.dumps(record), encoding="utf-8")
+
+    lab = "quick-shapes-seed0/lab4"
+    copied(f"{lab}/dense", f"{lab}/dense", lambda config: None)
+    copied(f"{lab}/autoprune", f"{lab}/unheard-of", lambda config: config["method"].update(name="unheard-of"))
+    fronts = "fronts-folder-cifar10/lab2"
+    (tuned,) = (REFERENCE / fronts).glob("vgg19*-seed1-*-uniform-30-tuned*")
+    cut = content(f"{fronts}/{tuned.name}")["config"]["parent"]
+    for name in (tuned.name, cut, content(f"{fronts}/{cut}")["config"]["parent"]):
+        policy = {"policy": "unknown"} if name == cut else {}
+        copied(f"{fronts}/{name}", f"{fronts}/{name}", lambda config, policy=policy: config.update(policy))
+    assert {outcome.method for outcome in page.collected(tmp_path)} == {"unheard-of", "unknown"}
 
 
 def test_two_sets_of_photographs_under_one_number_are_named():
