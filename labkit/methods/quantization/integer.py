@@ -96,7 +96,8 @@ def prepared(
 
 def prepared_for_dynamic(of: GraphModule, weight_bits: int = WEIGHT_BITS) -> GraphModule:
     """A copy of a ``graph`` of which only the linear layers will be quantized, the scale of their inputs taken anew
-    from every batch: dynamic quantization needs no calibration, and this quantizer has it for no convolution."""
+    from every batch: dynamic quantization needs no calibration, and the path has it for no convolution (asked for all
+    layers, it fails at a convolution when it converts)."""
     with _quiet():
         from torchao.quantization.pt2e.quantize_pt2e import prepare_pt2e
 
@@ -128,7 +129,10 @@ def _quantizer(bits: int, weight_bits: int, observer=None, **options):
     activation = replace(default.input_activation, **of_activations)
     weight = replace(default.weight, quant_min=-(2 ** (weight_bits - 1)), quant_max=2 ** (weight_bits - 1) - 1)
     chosen = replace(default, input_activation=activation, output_activation=activation, weight=weight)
-    return x86.X86InductorQuantizer().set_global(chosen)
+    quantizer = x86.X86InductorQuantizer()
+    if chosen.input_activation.is_dynamic:
+        return quantizer.set_function_type_qconfig(F.linear, chosen)
+    return quantizer.set_global(chosen)
 
 
 def range_observer(calibration_range: CalibrationRange):
@@ -194,8 +198,11 @@ def converted(observed: GraphModule) -> GraphModule:
         from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e
 
         warnings.filterwarnings("error", message="must run observer")
+        network = copy.deepcopy(observed)
+        for node in network.graph.nodes:  # a copy's annotations still point at the nodes of the original
+            node.meta.pop("quantization_annotation", None)
         try:
-            network = convert_pt2e(copy.deepcopy(observed))
+            network = convert_pt2e(network)
         except UserWarning:
             raise LabError(_NO_IMAGES) from None
     if not any(quantize_nodes(network).values()):
@@ -229,26 +236,23 @@ def ranges(observed: GraphModule) -> dict[str, tuple[float, float]]:
 
 
 def observers(observed: GraphModule) -> dict[str, Node]:
-    """The node of the first observer of each activation, by the layer that the activation comes out of."""
+    """The node of the last observer of each activation, by the layer that the activation comes out of."""
     found = {}
     for node in observed.graph.nodes:
-        if node.op == "call_module" and node.target.startswith("activation_post_process"):
+        if node.op == "call_module" and getattr(observed.get_submodule(node.target), "qscheme", None) == torch.per_tensor_affine:
             source = node.args[0]
-            while not (layer := _layer(source)) and source.op == "call_function":
+            while not (layer := _layer(source)) and source.op != "placeholder":
                 source = source.args[0]
-            if source.op != "get_attr":
-                found.setdefault(layer or "image", node)
+            found[layer or "image"] = node
     return found
 
 
 def _layer(node: Node) -> str | None:
-    """The name of the layer whose weight a node multiplies with."""
-    if node.op != "call_function" or len(node.args) < 2 or not isinstance(node.args[1], Node):
+    """The name of the convolution or linear layer that a node computes, if it does."""
+    if not any(kind in str(node.target) for kind in ("aten.conv", "aten.linear")):
         return None
     weight = node.args[1]
-    while weight.op != "get_attr":
-        if not weight.all_input_nodes:
-            return None
+    while weight.op != "get_attr":  # it passes through an observer, and while training through its scaling factor
         weight = weight.all_input_nodes[0]
     return weight.target.removesuffix(".weight").rpartition(".")[2]
 
