@@ -17,6 +17,7 @@ from labkit.course.grading.untrusted import shown
 from labkit.course.practice import probe
 from labkit.methods import criteria, quantization
 from labkit.methods.granularity import prunable
+from labkit.methods.quantization import networks
 from labkit.models import Specification
 from labkit.pruning import channel_groups
 from labkit.records import Record
@@ -55,9 +56,9 @@ def comes_from_the_dense_one(case: Case, run: Record) -> Iterator[str]:
         yield from wrong
         return
     for name, channels in groups.items():
-        gone, exact = channels - len(run.plan["kept"][name]), round(quantization.RATIO * channels)
+        gone, exact = channels - len(run.plan["kept"][name]), round(networks.RATIO * channels)
         if gone != exact:
-            yield f"{gone} of {channels} channels of {name} are cut; {quantization.RATIO:.0%} are {exact}."
+            yield f"{gone} of {channels} channels of {name} are cut; {networks.RATIO:.0%} are {exact}."
 
 
 @cache
