@@ -94,7 +94,7 @@ def only(kind: str, *checks: Check) -> Check:
     return of_kind
 
 
-def trains_one_of_the_two(case: Case, run: Record) -> Iterator[str]:
+def comes_from_one_of_the_two(case: Case, run: Record) -> Iterator[str]:
     """A training that starts where the thin network, or one made from it, ended."""
     if case.parent(run, quantization.THIN, quantization.TRAINED, quantization.PRUNED) is None:
         yield f"it was made from {shown(run.config['parent'])}, which is not among the records."
@@ -140,16 +140,53 @@ def has_files_of_its_networks(case: Case, run: Record) -> Iterator[str]:
 def _wrong_row(row: dict, trained: Record) -> Iterator[str]:
     parameters, layers = _sizes(trained.specification)
     weights, share, rest = sum(layers.values()), *TOLD
-    least = weights * (1 if row["format"] != FLOAT else 4)
+    least = weights * (1 if row["format"] != "float32" else 4)
     most = least * (1 + share) + 4 * (parameters - weights) + rest
     if not least <= row["bytes"] <= most:
         yield f"{row['bytes']:,} bytes for {weights:,} weights: such a file takes {least:,} to {most:,.0f}."
     yield from impossible(row["validation_accuracy"], trained.config["data"]["validation"], "validation accuracy")
-    ended, near = trained.results["validation_accuracy"], NEAR if row["format"] == FLOAT else FAR
+    ended, near = trained.results["validation_accuracy"], NEAR if row["format"] == "float32" else FAR
     if abs(row["validation_accuracy"] - ended) > near:
         yield f"validation accuracy {row['validation_accuracy']:.2%}, but {trained.name} ended with {ended:.2%}."
 
 
-FLOAT = "float32"
+def shipped(case: Case) -> str:
+    """What the files' own rows say, for whoever reads the student's choices."""
+    rows = [row for run in case.of(quantization.DEPLOYED) for row in run.results["rows"]]
+    said = (
+        f"{shown(row['network'])} {row['format']} {row['bytes'] / 1000:,.0f} kB at {row['validation_accuracy']:.1%}"
+        for row in rows
+    )
+    return f"The files: {', '.join(said) or 'none'}."
+
+
 OF_TRAINING = findings.follows_its_recipe, findings.has_possible_accuracies
-ENDS = "{run.results[validation_accuracy]:.1%}"
+TRAINED_HERE = (quantization.LOW_BITS, quantization.SHARED, quantization.PRUNED)
+CELLS = {
+    "manual-deployment": Cell(
+        (quantization.TRAINED, quantization.THIN, quantization.DEPLOYED),
+        (
+            only(quantization.TRAINED, each(*OF_TRAINING, is_the_courses)),
+            only(quantization.THIN, each(*OF_TRAINING, comes_from_the_dense_one)),
+            only(quantization.DEPLOYED, each(has_files_of_its_networks)),
+            findings.share_seed_and_data,
+        ),
+        "Trainings and files are consistent",
+        "",
+        owns=True,
+        called=("trained", "thin", "deployed"),
+        conclusion=shipped,
+    ),
+    "manual-report": Cell(
+        TRAINED_HERE + (quantization.ROUNDED, quantization.INTEGER),
+        (
+            *(only(kind, each(*OF_TRAINING, comes_from_one_of_the_two)) for kind in TRAINED_HERE),
+            only(quantization.SHARED, each(has_the_bytes_of_its_network)),
+            only(quantization.ROUNDED, each(was_rounded_rightly)),
+            findings.differ,
+        ),
+        "Trainings, accuracies and sizes are consistent",
+        "",
+        owns=True,
+    ),
+}
