@@ -44,6 +44,7 @@ WAYS = {
 }
 """By name, how the grids of a network's weights are laid."""
 EPOCHS, RATE = 1, 0.02  # of the training at low bits
+SLOPES = ("straight-through", "true")
 PROBED = (-2.0, -0.3, 0.25, 0.4, 9.0)
 
 _NUMBER = schemas.integer(1, 16)
@@ -226,13 +227,13 @@ class StraightThrough(Learned):
     """Trains with weights of ``bits`` bits: every convolution and linear layer computes with rounded weights, and the
     gradient goes to those behind them, times the slope that ``fake_quantize`` says (Jacob et al., section 3; Bengio et
     al., 2013, *Estimating or Propagating Gradients Through Stochastic Neurons*). One grid a layer, laid from its
-    smallest to its largest weight at the start of each epoch. ``flat``: with the true slope of rounding instead, 0, so
-    that only biases and batch normalization learn: the control."""
+    smallest to its largest weight at the start of each epoch. ``slope`` is one of ``SLOPES``; with the true one, 0,
+    only biases and batch normalization learn: the control."""
 
     scale_and_zero_point: ScaleAndZeroPoint
     fake_quantize: FakeQuantize
     bits: int
-    flat: bool = False
+    slope: str = SLOPES[0]
     name: ClassVar[str] = "straight-through"
 
     def probe(self) -> list[float]:
@@ -244,7 +245,7 @@ class StraightThrough(Learned):
         model.register_buffer("before", torch.zeros(()))
         for layer in prunable(model).values():
             parametrize.register_parametrization(layer, "weight", _Rounding(self.fake_quantize, self.bits), unsafe=True)
-            layer.parametrizations.weight.original.requires_grad_(not self.flat)
+            layer.parametrizations.weight.original.requires_grad_(self.slope == SLOPES[0])
 
     @torch.no_grad()
     def begin_epoch(self, model: nn.Module, number: int, epochs: int, data: Dataset) -> bool:
@@ -280,6 +281,6 @@ def train_in_bits(
     outside 1 to 16 and for answers of the two functions that nothing can be trained with."""
     name = f"low-bits-{called(run)}-{bits}" + "-flat" * flat
     facts = {"folder": here.folder / name, "kind": LOW_BITS, "seed": here.seed}
-    method = StraightThrough(scale_and_zero_point, fake_quantize, bits, flat)
+    method = StraightThrough(scale_and_zero_point, fake_quantize, bits, SLOPES[flat])
     recipe = replace(here.profile.fine_tune, epochs=EPOCHS, learning_rate=RATE)
     return training.fit(run.model(), data, recipe, parent=run.name, method=method, watch=watch, **facts)

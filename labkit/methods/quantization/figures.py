@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from labkit.methods.quantization.affine import LOW_BITS, ROUNDED, WAYS
+from labkit.methods.quantization.affine import LOW_BITS, ROUNDED, SLOPES, WAYS
 from labkit.methods.quantization.compression import COMPRESSED, PARTS
 from labkit.methods.quantization.sharing import SHARED
 from labkit.records import Record, experiment_name, folders_with_runs, load_all, over_seeds
@@ -25,6 +25,8 @@ STEPS = {
 }
 LEGEND = {"values": "weights or indices", "positions": "positions of weights", "codebooks": "codebooks"}
 LEGEND |= {"tables": "lengths of the code", "others": "biases, BatchNorm"}
+
+CLOSE = 2  # steps that are drawn larger once more
 
 
 def _some(runs: Sequence[Record], made_by: str) -> Sequence[Record]:
@@ -93,11 +95,16 @@ def _before_and_after(axis, runs: Sequence[Record]) -> None:
 
 
 def _ticks(axis, runs: Sequence[Record]) -> None:
-    axis.set_xticks(range(len(runs)), [f"{run.results['bits']} bits" + _control(run) for run in runs])
+    axis.set_xticks(range(len(runs)), [_bits(run) + _control(run) for run in runs])
+
+
+def _bits(run: Record) -> str:
+    bits = run.results["bits"]
+    return f"{bits} bit{'s' * (bits > 1)}"
 
 
 def _control(run: Record) -> str:
-    return "\n(true slope)" if run.config["method"].get("flat") else ""
+    return "\n(true slope)" if run.config["method"].get("slope") == SLOPES[1] else ""
 
 
 def low_bits(runs: Sequence[Record]) -> Figure:
@@ -105,7 +112,7 @@ def low_bits(runs: Sequence[Record]) -> Figure:
     the reference seeds. Raises ``LabError`` where there are no runs."""
     runs = sorted(_some(runs, "train_in_bits"), key=lambda run: (-run.results["bits"], len(run.name)))
     told = "; ".join(
-        f"{run.results['bits']} bits{_control(run)}".replace("\n", " ")
+        f"{_bits(run)}{_control(run)}".replace("\n", " ")
         + f" {run.results['before']:.1%}, trained {run.results['validation_accuracy']:.1%}"
         for run in runs
     )
@@ -123,7 +130,7 @@ def sharing_accuracy(runs: Sequence[Record]) -> Figure:
     where there are no runs."""
     runs = sorted(_some(runs, "train_shared"), key=lambda run: -run.results["bits"])
     told = "; ".join(
-        f"{run.results['bits']} bits {run.results['before']:.1%}, trained {run.results['validation_accuracy']:.1%}, "
+        f"{_bits(run)} {run.results['before']:.1%}, trained {run.results['validation_accuracy']:.1%}, "
         f"{_packed(run) / 1000:.0f} kB, coded {_coded(run) / 1000:.0f} kB"
         for run in runs
     )
@@ -161,24 +168,33 @@ def compression_steps(run: Record) -> Figure:
     told = "; ".join(
         f"{step['step']} {total / 1000:.0f} kB at {step['accuracy']:.1%}" for step, total in zip(steps, totals)
     )
-    figure, (axis,) = panels(1, f"Size and accuracy after each step: {told}.", height=3.9, width=9.6)
+    alt = f"Size and accuracy after each step: {told}. Right: the last steps, by part."
+    figure, axes = panels(2, alt, height=4.1, width=11, width_ratios=[len(steps), CLOSE])
+    for axis, first in zip(axes, (0, len(steps) - CLOSE)):
+        _stacked(axis, steps[first:])
+        for place, (step, total) in enumerate(zip(steps[first:], totals[first:])):
+            text = f"{total / 1000:,.0f} kB\n{totals[0] / total:.1f}× smaller\naccuracy {step['accuracy']:.1%}"
+            at = {"textcoords": "offset points", "ha": "center", "va": "bottom", "fontsize": 9}
+            axis.annotate(
+                text if place + first else text.replace("1.0× smaller\n", ""), (place, total / 1000), (0, 4), **at
+            )
+        axis.set(xlabel="step", ylim=(0, 1.25 * totals[first] / 1000))
+    axes[0].set_ylabel("network, kB")
+    axes[1].set_title("the last steps, larger", fontsize=10)
+    axes[1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+def _stacked(axis, steps: list[dict]) -> None:
+    """A bar for each step, its kB by part."""
     bottom = np.zeros(len(steps))
     for i, part in enumerate(PARTS):
         heights = np.array([step["bytes"][part] / 1000 for step in steps])
         axis.bar(range(len(steps)), heights, 0.62, bottom, label=LEGEND[part], **bar_style(i))
         bottom += heights
-    for place, (step, total) in enumerate(zip(steps, totals)):
-        times = f"{totals[0] / total:.1f}× smaller\n" if place else ""
-        axis.annotate(
-            f"{total / 1000:,.0f} kB\n{times}accuracy {step['accuracy']:.1%}", (place, total / 1000), (0, 4),
-            textcoords="offset points", ha="center", va="bottom", fontsize=9,
-        )  # fmt: skip
     axis.set_xticks(range(len(steps)), [STEPS[step["step"]] for step in steps])
-    axis.set(xlabel="step", ylabel="network, kB", ylim=(0, 1.22 * totals[0] / 1000))
     axis.yaxis.set_major_locator(MaxNLocator(6))
     axis.grid(False, axis="x")
-    axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-    return figure
 
 
 def figures(folder: Path) -> dict[str, Figure]:
@@ -195,33 +211,45 @@ def figures(folder: Path) -> dict[str, Figure]:
     return drawn
 
 
-def _rows(lab: Path) -> list[list[str]]:
-    """A row for each way to make weights smaller: its name, accuracy as it stands and trained, kB; over the seeds."""
+def _rounded_table(runs: Sequence[Record]) -> str:
+    """A row for each network and way, a column for each number of bits; over the seeds."""
+    rows = [
+        [f"{network_of(run)}, {name}", *(band([seed.results[name][i] for seed in seeds]) for i in range(len(bits)))]
+        for run, seeds, bits in ((run, _seeds(run), run.config["bits"]) for run in runs)
+        for name in WAYS
+    ]
+    return markdown(["rounded, not trained", *(f"{bits} bits" for bits in runs[0].config["bits"])], rows)
+
+
+def _trained_table(runs: Sequence[Record]) -> str:
+    """A row for each network with few bits or shared weights: as it stands, trained, and its size in kB; over the seeds."""
     rows = []
-    for run in load_all(lab, ROUNDED):
-        for name in WAYS:
-            for i, bits in enumerate(run.config["bits"]):
-                values = [seed.results[name][i] for seed in _seeds(run)]
-                rows.append([f"{network_of(run)}, {bits} bits, {name}", band(values), "–", "–"])
-    for run in (*load_all(lab, LOW_BITS), *load_all(lab, SHARED)):
+    for run in sorted(runs, key=lambda run: (run.kind, network_of(run), -run.results["bits"])):
         seeds, shared = _seeds(run), run.kind == SHARED
-        what = f"{run.results['bits']} bits, {'shared' if shared else 'straight through' + _control(run)}"
+        what = f"{_bits(run)}, {'shared' if shared else 'straight through' + _control(run)}"
         before, after = ([seed.results[key] for seed in seeds] for key in ("before", "validation_accuracy"))
-        size = f"{mean(map(_packed, seeds)) / 1000:.0f}, coded {mean(map(_coded, seeds)) / 1000:.0f}" if shared else "–"
-        rows.append([f"{network_of(run)}, {what}".replace("\n", " "), band(before), band(after), size])
-    for run in load_all(lab, COMPRESSED):
-        seeds = _seeds(run)
-        for i, step in enumerate(run.results["steps"]):
-            values = [seed.results["steps"][i]["accuracy"] for seed in seeds]
-            size = mean(sum(seed.results["steps"][i]["bytes"].values()) for seed in seeds)
-            rows.append([f"Deep Compression: {step['step']}", "–", band(values), f"{size / 1000:,.0f}"])
-    return rows
+        sizes = [f"{mean(map(size, seeds)) / 1000:.0f}" if shared else "–" for size in (_packed, _coded)]
+        rows.append([f"{network_of(run)}, {what}".replace("\n", " "), band(before), band(after), *sizes])
+    return markdown(["weights", "as they stand", "trained", "kB, packed", "kB, Huffman"], rows)
+
+
+def _steps_table(run: Record) -> str:
+    """A row for each step of Deep Compression: accuracy and kB; over the seeds."""
+    rows, seeds = [], _seeds(run)
+    for i, step in enumerate(run.results["steps"]):
+        found = [seed.results["steps"][i] for seed in seeds]
+        size = mean(sum(row["bytes"].values()) for row in found)
+        rows.append([step["step"], band([row["accuracy"] for row in found]), f"{size / 1000:,.0f}"])
+    return markdown(["Deep Compression", "validation accuracy", "kB"], rows)
 
 
 def results(folder: Path) -> str:
-    """The table of every experiment in ``folder``."""
-    header = ["weights", "as they stand", "trained", "kB"]
-    found = {experiment_name(lab): _rows(lab) for lab in folders_with_runs(folder)}
-    return "\n\n".join(
-        f"## {name}: fewer bits, shared weights\n\n{markdown(header, rows)}" for name, rows in found.items() if rows
-    )
+    """The tables of every experiment in ``folder``."""
+    pages = []
+    for lab in folders_with_runs(folder):
+        rounded, trained = load_all(lab, ROUNDED), [*load_all(lab, LOW_BITS), *load_all(lab, SHARED)]
+        tables = ([_rounded_table(rounded)] if rounded else []) + ([_trained_table(trained)] if trained else [])
+        tables += [_steps_table(run) for run in load_all(lab, COMPRESSED)]
+        if tables:
+            pages.append("\n\n".join([f"## {experiment_name(lab)}: fewer bits, shared weights", *tables]))
+    return "\n\n".join(pages)
