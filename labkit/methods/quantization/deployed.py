@@ -19,7 +19,7 @@ from torch.fx import GraphModule, Interpreter
 
 from labkit import hardware, models
 from labkit.files import replacing
-from labkit.measure import Latency, flush_subnormals
+from labkit.measure import Latency
 from labkit.methods.quantization.integer import image_size
 from labkit.settings import LabError
 
@@ -43,7 +43,9 @@ def export(network: nn.Module | GraphModule, path: Path) -> Path:
     any_number = ({0: torch.export.Dim.DYNAMIC},)
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Exporting a model while it is in training mode")  # a graph's flag
+            warnings.filterwarnings(
+                "ignore", message="Exporting a model while it is in training mode"
+            )  # a graph's flag
             warnings.filterwarnings("ignore", category=DeprecationWarning)
             program = torch.onnx.export(
                 network,
@@ -129,9 +131,7 @@ def _session(model, literal: bool, threads: int, name: str) -> Runner:
     levels = onnxruntime.GraphOptimizationLevel
     options.graph_optimization_level = levels.ORT_DISABLE_ALL if literal else levels.ORT_ENABLE_ALL
     try:
-        session = onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its exceptions have no common class of their own
         newest = re.search(r"till opset (\d+)", str(error))
         if newest:

@@ -1,19 +1,19 @@
 """What is measured of integers and of files, as records: each way to quantize, what a calibration does, what ships."""
 
-import copy
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule
 
-from labkit import measure, records
+from labkit import measure, models, records
 from labkit.data import Dataset, batches
 from labkit.methods import schemas
 from labkit.methods.quantization import deployed, integer
-from labkit.methods.quantization.integer import BITS, ENGINE, IMAGES, TUNE, WEIGHT_BITS, CalibrationRange
+from labkit.methods.quantization.integer import BITS, IMAGES, TUNE, WEIGHT_BITS, CalibrationRange
 from labkit.methods.ratios.sensitivity import MADE_FROM, made_from
 from labkit.methods.schemas import COUNT, SHARE, TEXT
 from labkit.records import Record
@@ -222,7 +222,7 @@ def _histograms(observed: GraphModule) -> dict:
 def largest_activations(network: nn.Module) -> int:
     """The most numbers that stand in memory at once while ``network`` computes one image layer by layer: a layer's
     inputs and outputs."""
-    most, size = 0, deployed.models.image_size(network)
+    most, size = 0, models.image_size(network)
 
     def see(layer: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> None:
         nonlocal most
@@ -252,12 +252,86 @@ def deployed_run(dense: Record, thin: Record, qat: Record, data: Dataset, folder
     config |= {"qat_config": records.identity(qat), "batches": list(BATCHES), "runs": RUNS, "threads": THREADS}
 
     def work() -> Record:
-        images, rows, runners = calibration_images(data), [], {}
-        for run in (dense, thin):
-            name, model = ("dense", "thin")[run is thin], run.model()
-            subnormals = sum(map(measure.flush_subnormals, model.state_dict().values())) if False else 0
-            of = integer.graph(model)
-            networks = {"float32": model, "int8": integer.converted(integer.calibrated(integer.prepared(of), images))}
-            if run is thin:
-                networks["qat"] = integer.converted(restored(qat, of))
+        images = calibration_images(data)
+        shipped = _shipped(dense, thin, qat, images, Path(folder))
+        seen = next(batches(data.validation.to("cpu"), max(BATCHES)))[0]
+        times = {str(count): _times(shipped, seen[:count], Path(folder)) for count in BATCHES}
+        rows = []
+        for name, (model, network) in shipped.items():
+            path, (of, form) = file_of(Path(folder), name), name
+            row = {"network": of, "format": form, "parameters": measure.parameters(model), "macs": measure.macs(model)}
+            row |= {"activations": largest_activations(model), "apart": _apart(path, network, seen)}
+            row["validation_accuracy"] = integer.accuracy(deployed.opened(path), data.validation)
+            row["latency_ms"] = {count: ways[name] for count, ways in times.items()}
+            rows.append(row | deployed.described(path))
+        results = {"processor": processor(), "rows": rows, "steps": _steps(thin.model(), images, seen)}
+        return records.save(Record(DEPLOYED, config, thin.network, results=results).with_folder(folder))
+
     return records.run_once(folder, config, work)
+
+
+Name = tuple[str, str]
+"""``dense`` or ``thin``, and one of ``FORMATS``."""
+
+
+def file_of(folder: Path, name: Name) -> Path:
+    """Where the deployed run in ``folder`` keeps a file."""
+    return folder / f"{'-'.join(name)}.onnx"
+
+
+def _shipped(
+    dense: Record, thin: Record, qat: Record, images: Tensor, folder: Path
+) -> dict[Name, tuple[nn.Module, nn.Module]]:
+    """By name, what is written into ``folder``: the run's network, and the network or graph that the file holds."""
+    shipped = {}
+    for name, run in {"dense": dense, "thin": thin}.items():
+        model = run.model()
+        for weights in filter(torch.is_floating_point, model.state_dict().values()):
+            measure.flush_subnormals(weights)
+        of = integer.graph(model)
+        forms = {"float32": model, "int8": integer.converted(integer.calibrated(integer.prepared(of), images))}
+        if run is thin:
+            forms["qat"] = integer.converted(restored(qat, of))
+        shipped |= {(name, form): (model, network) for form, network in forms.items()}
+    for name, (_, network) in shipped.items():
+        deployed.export(network, file_of(folder, name))
+    return shipped
+
+
+def _times(shipped: dict[Name, tuple[nn.Module, nn.Module]], images: Tensor, folder: Path) -> dict[Name, dict]:
+    """Latencies of all that is shipped, in torch as it stands, in torch's integer kernels, and in ONNX Runtime."""
+    runners = {}
+    for name, (_, network) in shipped.items():
+        runners[name, "eager"] = network
+        runners[name, "onnx"] = deployed.opened(file_of(folder, name))
+        if name[1] != "float32" and integer.has_kernels():
+            runners[name, "lowered"] = integer.lowered(network, len(images))
+    times = deployed.latencies(runners, images, RUNS, THREADS)
+    ways = ("eager", "lowered", "onnx")
+    return {
+        name: {way: times[name, way].to_dict() if (name, way) in times else None for way in ways} for name in shipped
+    }
+
+
+@torch.inference_mode()
+def _apart(path: Path, network: nn.Module, images: Tensor) -> dict[str, float]:
+    """The largest difference of a logit between ONNX Runtime and torch by batch size."""
+    return {
+        str(count): float((deployed.run(path, images[:count]) - network(images[:count])).abs().max())
+        for count in BATCHES
+    }
+
+
+def _steps(model: nn.Module, images: Tensor, seen: Tensor) -> dict:
+    """``deployed.steps_apart`` with 7 and with 8 bits a weight, each layer in integers and in float32."""
+    of, found = integer.graph(model), {}
+    with TemporaryDirectory() as place:
+        for bits in (WEIGHT_BITS, BITS):
+            observed = integer.calibrated(integer.prepared(of, weight_bits=bits), images)
+            network = integer.converted(observed)
+            path = deployed.export(network, Path(place) / "network.onnx")
+            ways = {"integers": False, "literal": True}
+            found[str(bits)] = {
+                way: deployed.steps_apart(path, network, seen, literal) for way, literal in ways.items()
+            }
+    return found

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 from torch.nn import functional as F
 
-from labkit import hardware, models
+from labkit import models
 from labkit.data import Images, augmented_batches, batches
 from labkit.settings import LabError, Recipe
 from labkit.training import learning_rates
@@ -216,7 +216,10 @@ def converted(observed: GraphModule) -> GraphModule:
 def quantize_nodes(network: GraphModule) -> dict[str, int]:
     """How many nodes of a graph quantize and how many dequantize: weights are stored quantized, so only the second has
     them."""
-    names = [str(node.target).rpartition("::")[2].split(".")[-2] if _is_quantize(node) else "" for node in network.graph.nodes]
+    names = [
+        str(node.target).rpartition("::")[2].split(".")[-2] if _is_quantize(node) else ""
+        for node in network.graph.nodes
+    ]
     return {word: sum(name.startswith(word) for name in names) for word in ("quantize", "dequantize")}
 
 
@@ -239,7 +242,10 @@ def observers(observed: GraphModule) -> dict[str, Node]:
     """The node of the last observer of each activation, by the layer that the activation comes out of."""
     found = {}
     for node in observed.graph.nodes:
-        if node.op == "call_module" and getattr(observed.get_submodule(node.target), "qscheme", None) == torch.per_tensor_affine:
+        if (
+            node.op == "call_module"
+            and getattr(observed.get_submodule(node.target), "qscheme", None) == torch.per_tensor_affine
+        ):
             source = node.args[0]
             while not (layer := _layer(source)) and source.op != "placeholder":
                 source = source.args[0]
@@ -261,17 +267,24 @@ def lowered(network: GraphModule, images: int) -> GraphModule:
     """A ``converted`` network of torch's integer kernels, for batches of exactly ``images`` images; no compiler is
     needed. It cannot be saved. The graph is traced again and its patterns are searched, which takes seconds. Raises
     ``LabError`` where torch was built without those kernels."""
-    engines = torch.backends.quantized.supported_engines
-    if ENGINE not in engines:
+    if not has_kernels():
+        engines = ", ".join(torch.backends.quantized.supported_engines)
         raise LabError(
-            f"torch has no {ENGINE} integer kernels here (it has {', '.join(engines) or 'none'}): use the converted network, "
-            "or the exported file."
+            f"torch has no {ENGINE} integer kernels here (only {engines}): use the converted network, or the exported file."
         )
     example = torch.zeros(images, 3, *[image_size(network)] * 2)
     with _quiet():
         from torchao.quantization.pt2e.lowering import lower_pt2e_quantized_to_x86
 
         return lower_pt2e_quantized_to_x86(copy.deepcopy(network), (example,))
+
+
+def has_kernels() -> bool:
+    """Whether ``lowered`` can be called here: torch was built with integer kernels for x86 processors, and this is one
+    with AVX2."""
+    return ENGINE in torch.backends.quantized.supported_engines and torch.backends.cpu.get_cpu_capability().startswith(
+        "AVX"
+    )
 
 
 def image_size(network: GraphModule) -> int:
