@@ -225,7 +225,7 @@ def kmeans_picture() -> Figure:
         for k, centre in enumerate(centres):
             look = style(k) | {"ls": "", "mfc": COLOURS[k] if k in owners else "white"}
             axis.plot(centre, row, **look, ms=9, mew=1.5, label=None if row else f"centre {k}")
-    axis.set(xlabel="weight", ylim=(len(CENTRES) - 0.4, -0.4))
+    axis.set(xlabel="weight", ylabel="k-means", ylim=(len(CENTRES) - 0.4, -0.4))
     axis.set_yticks(range(len(CENTRES)), ["linear start", *(f"after step {i}" for i in range(1, len(CENTRES)))])
     axis.grid(False, axis="y")
     axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=9)
