@@ -154,7 +154,10 @@ def test_values_that_have_no_range_are_refused(values, refused):
         grid(values, 8, scale_and_zero_point)
 
 
-@pytest.mark.parametrize("answer", [None, 3.0, (0.0, 1), (-1.0, 1), (1.0, 256), (1.0, -1), (1.0, 0.5), ("a", "b")])
+@pytest.mark.parametrize(
+    "answer",
+    [None, 3.0, (0.0, 1), (1e-40, 1), (float("nan"), 1), (-1.0, 1), (1.0, 256), (1.0, -1), (1.0, 0.5), ("a", "b")],
+)
 def test_what_is_no_scale_with_a_zero_point_is_refused(answer, refused):
     with refused("scale_and_zero_point gave", "255"):
         grid(torch.randn(4), 8, lambda low, high, bits: answer)
