@@ -45,6 +45,7 @@ WAYS = {
 """By name, how the grids of a network's weights are laid."""
 EPOCHS, RATE = 1, 0.02  # of the training at low bits
 SLOPES = ("straight-through", "true")
+TINY = torch.finfo(torch.float32).tiny  # a scale has a reciprocal in float32
 PROBED = (-2.0, -0.3, 0.25, 0.4, 9.0)
 
 _NUMBER = schemas.integer(1, 16)
@@ -108,7 +109,8 @@ def grid(
 ) -> Grid:
     """The grid from the smallest to the largest of ``values``; ``per_channel``: one for each entry of axis 0.
     ``symmetric``: from -m to m, m the largest magnitude, with zero in the middle: its scale is that of 0 to m in one
-    bit less, and one of the 2**bits integers stays unused.
+    bit less, and one of the 2**bits integers stays unused. The framework's observers compute in float32, with a smallest
+    scale of 1.2e-7: apart from ranges so short, their zero points are these, and their scales up to the last digit.
 
     Raises ``LabError`` for values that are none or not finite, bits outside 1 to 16 (2 to 16 for a symmetric grid),
     and an answer of the function that is no scale with a zero point.
@@ -134,7 +136,7 @@ def asked(scale_and_zero_point: ScaleAndZeroPoint, low: float, high: float, bits
     answer = scale_and_zero_point(low, high, bits)
     try:
         scale, zero_point = answer
-        fits = 0 < float(scale) < math.inf and int(zero_point) == zero_point and 0 <= zero_point < 2**bits
+        fits = TINY <= float(scale) < math.inf and int(zero_point) == zero_point and 0 <= zero_point < 2**bits
     except (TypeError, ValueError):
         fits = False
     if not fits:
@@ -256,7 +258,7 @@ class StraightThrough(Learned):
             weights[0].zero_point.copy_(lines.zero_point)
         if number == 1:
             model.before.fill_(training.accuracy(model.eval(), data.validation))
-        return True
+        return False
 
     def numbers(self, model: nn.Module) -> dict[str, float]:
         return {}

@@ -41,18 +41,18 @@ def _outside(axis, low: float, high: float, label: str | None = None) -> None:
     axis.set_xlim(start, end)
 
 
-def _around(lines: Grid) -> tuple[float, float, Tensor]:
-    """The ends of a grid, and places from a third of its length before it to as much behind."""
+def _around(lines: Grid) -> tuple[Tensor, float, float]:
+    """Places from a third of a grid's length before it to as much behind, and its ends."""
     low, high = (float(end) for end in lines.ends)
     margin = (high - low) / 3
-    return low, high, torch.linspace(low - margin, high + margin, PLACES)
+    return torch.linspace(low - margin, high + margin, PLACES), low, high
 
 
 def staircase(scale: float = 0.25, zero_point: int = 3, bits: int = 3) -> Figure:
     """What comes out of rounding to a grid (left), and the error (right), for every value that comes in; grey is what
     lies outside and becomes the grid's end."""
     lines = _lines(scale, zero_point, bits)
-    low, high, x = _around(lines)
+    x, low, high = _around(lines)
     y, half = lines.nearest(x), scale / 2
     alt = (
         f"Left: {2**bits} stairs from {low:g} to {high:g}, {scale:g} apart; values outside become an end. Right: the error is "
@@ -84,7 +84,7 @@ def straight_through(scale: float = 0.25, zero_point: int = 3, bits: int = 3) ->
     """Three slopes of rounding: what a small step measures (left), the true one (middle), and the one that is put in its
     place (right): 1 inside, 0 outside."""
     lines = _lines(scale, zero_point, bits)
-    low, high, x = _around(lines)
+    x, low, high = _around(lines)
     edges = (lines.values(torch.arange(2**bits - 1)) + scale / 2).tolist()
     alt = (
         f"A staircase from {low:g} to {high:g}. Its true slope is 0, and not defined at {len(edges)} jumps. The straight-through "
@@ -225,7 +225,7 @@ def kmeans_picture() -> Figure:
         for k, centre in enumerate(centres):
             look = style(k) | {"ls": "", "mfc": COLOURS[k] if k in owners else "white"}
             axis.plot(centre, row, **look, ms=9, mew=1.5, label=None if row else f"centre {k}")
-    axis.set(xlabel="weight", ylim=(len(CENTRES) - 0.4, -0.4))
+    axis.set(xlabel="weight", ylabel="k-means", ylim=(len(CENTRES) - 0.4, -0.4))
     axis.set_yticks(range(len(CENTRES)), ["linear start", *(f"after step {i}" for i in range(1, len(CENTRES)))])
     axis.grid(False, axis="y")
     axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=9)

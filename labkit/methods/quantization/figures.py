@@ -172,13 +172,14 @@ def compression_steps(run: Record) -> Figure:
     figure, axes = panels(2, alt, height=4.1, width=11, width_ratios=[len(steps), CLOSE])
     for axis, first in zip(axes, (0, len(steps) - CLOSE)):
         _stacked(axis, steps[first:])
-        for place, (step, total) in enumerate(zip(steps[first:], totals[first:])):
-            text = f"{total / 1000:,.0f} kB\n{totals[0] / total:.1f}× smaller\naccuracy {step['accuracy']:.1%}"
-            at = {"textcoords": "offset points", "ha": "center", "va": "bottom", "fontsize": 9}
-            axis.annotate(
-                text if place + first else text.replace("1.0× smaller\n", ""), (place, total / 1000), (0, 4), **at
-            )
         axis.set(xlabel="step", ylim=(0, 1.25 * totals[first] / 1000))
+    at = {"textcoords": "offset points", "ha": "center", "va": "bottom", "fontsize": 9}
+    for place, (step, total) in enumerate(zip(steps, totals)):
+        times = f"{totals[0] / total:.1f}× smaller\n" if place else ""
+        text = f"{total / 1000:,.0f} kB\n{times}accuracy {step['accuracy']:.1%}"
+        axes[0].annotate(text, (place, total / 1000), (0, 4), **at)
+    for place, total in enumerate(totals[-CLOSE:]):
+        axes[1].annotate(f"{total / 1000:,.0f} kB", (place, total / 1000), (0, 4), **at)
     axes[0].set_ylabel("network, kB")
     axes[1].set_title("the last steps, larger", fontsize=10)
     axes[1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
