@@ -130,7 +130,7 @@ def has_files_of_its_networks(case: Case, run: Record) -> Iterator[str]:
     """Every row of the deployed files: bytes, accuracy and times against the training that it is about."""
     trained = {"dense": case.of(quantization.TRAINED), "thin": case.of(quantization.THIN)}
     for row in run.results["rows"]:
-        where = f"{shown(row['network'])}, {shown(row['format'])}"
+        where = f"{row['network']}, {row['format']}"
         if not (about := trained.get(row["network"])):
             yield f"{where}: there is no training of this network among the records."
             continue
@@ -145,6 +145,9 @@ def _wrong_row(row: dict, trained: Record) -> Iterator[str]:
     if not least <= row["bytes"] <= most:
         yield f"{row['bytes']:,} bytes for {weights:,} weights: such a file takes {least:,} to {most:,.0f}."
     yield from impossible(row["validation_accuracy"], trained.config["data"]["validation"], "validation accuracy")
+    times = [time for ways in row["latency_ms"].values() for time in ways.values() if time]
+    if not all(0 < time["quartile1"] <= time["median"] <= time["quartile3"] for time in times):
+        yield "a latency is not between its quartiles."
     ended, near = trained.results["validation_accuracy"], NEAR if row["format"] == "float32" else FAR
     if abs(row["validation_accuracy"] - ended) > near:
         yield f"validation accuracy {row['validation_accuracy']:.2%}, but {trained.name} ended with {ended:.2%}."
@@ -154,7 +157,7 @@ def shipped(case: Case) -> str:
     """What the files' own rows say, for whoever reads the student's choices."""
     rows = [row for run in case.of(quantization.DEPLOYED) for row in run.results["rows"]]
     said = (
-        f"{shown(row['network'])} {row['format']} {row['bytes'] / 1000:,.0f} kB at {row['validation_accuracy']:.1%}"
+        f"{row['network']} {row['format']} {row['bytes'] / 1000:,.0f} kB at {row['validation_accuracy']:.1%}"
         for row in rows
     )
     return f"The files: {', '.join(said) or 'none'}."

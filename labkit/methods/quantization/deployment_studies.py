@@ -45,7 +45,7 @@ TIMES = schemas.by_name(
     schemas.record({"eager": schemas.LATENCY, "lowered": schemas.or_null(schemas.LATENCY), "onnx": schemas.LATENCY}), 4
 )
 ROW = {
-    "network": TEXT,
+    "network": {"enum": ["dense", "thin"]},
     "format": {"enum": list(FORMATS)},
     "validation_accuracy": SHARE,
     "parameters": schemas.integer(1, 10**11),
@@ -244,18 +244,24 @@ def processor() -> dict:
     return {"capability": torch.backends.cpu.get_cpu_capability(), "vnni": vnni}
 
 
-def deployed_run(dense: Record, thin: Record, qat: Record, data: Dataset, folder: Path) -> Record:
-    """What ships: both runs as ONNX files in float32 and in int8, and the thin one as it was trained under
-    quantization; ``validation_accuracy`` and the latency in ONNX Runtime are the file's own. How far ONNX Runtime is
-    from torch, in quantization steps. The files stay in ``folder``. Made once."""
+def deployed_run(dense: Record, thin: Record, qat: Record | None, data: Dataset, folder: Path) -> Record:
+    """What ships: both runs as ONNX files in float32 and in int8; ``validation_accuracy`` and the latency in ONNX Runtime
+    are the file's own. With ``qat``, the thin network as it was trained under quantization, this takes twice as long: its
+    file as well, the times of torch's integer kernels, and how far ONNX Runtime is from torch, in quantization steps. The
+    files stay in ``folder``. Made once."""
     config = made_from(thin, data) | {"dense": dense.name, "dense_config": records.identity(dense)} | _settings()
-    config |= {"qat_config": records.identity(qat), "batches": list(BATCHES), "runs": RUNS, "threads": THREADS}
+    config |= {
+        "qat_config": records.identity(qat) if qat else "",
+        "batches": list(BATCHES),
+        "runs": RUNS,
+        "threads": THREADS,
+    }
 
     def work() -> Record:
         images = calibration_images(data)
         shipped = _shipped(dense, thin, qat, images, Path(folder))
         seen = next(batches(data.validation.to("cpu"), max(BATCHES)))[0]
-        times = {str(count): _times(shipped, seen[:count], Path(folder)) for count in BATCHES}
+        times = {str(count): _times(shipped, seen[:count], Path(folder), bool(qat)) for count in BATCHES}
         rows = []
         for name, (model, network) in shipped.items():
             path, (of, form) = file_of(Path(folder), name), name
@@ -264,7 +270,7 @@ def deployed_run(dense: Record, thin: Record, qat: Record, data: Dataset, folder
             row["validation_accuracy"] = integer.accuracy(deployed.opened(path), data.validation)
             row["latency_ms"] = {count: ways[name] for count, ways in times.items()}
             rows.append(row | deployed.described(path))
-        results = {"processor": processor(), "rows": rows, "steps": _steps(thin.model(), images, seen)}
+        results = {"processor": processor(), "rows": rows, "steps": _steps(thin.model(), images, seen) if qat else {}}
         return records.save(Record(DEPLOYED, config, thin.network, results=results).with_folder(folder))
 
     return records.run_once(folder, config, work)
@@ -280,7 +286,7 @@ def file_of(folder: Path, name: Name) -> Path:
 
 
 def _shipped(
-    dense: Record, thin: Record, qat: Record, images: Tensor, folder: Path
+    dense: Record, thin: Record, qat: Record | None, images: Tensor, folder: Path
 ) -> dict[Name, tuple[nn.Module, nn.Module]]:
     """By name, what is written into ``folder``: the run's network, and the network or graph that the file holds."""
     shipped = {}
@@ -290,7 +296,7 @@ def _shipped(
             measure.flush_subnormals(weights)
         of = integer.graph(model)
         forms = {"float32": model, "int8": integer.converted(integer.calibrated(integer.prepared(of), images))}
-        if run is thin:
+        if run is thin and qat:
             forms["qat"] = integer.converted(restored(qat, of))
         shipped |= {(name, form): (model, network) for form, network in forms.items()}
     for name, (_, network) in shipped.items():
@@ -298,13 +304,15 @@ def _shipped(
     return shipped
 
 
-def _times(shipped: dict[Name, tuple[nn.Module, nn.Module]], images: Tensor, folder: Path) -> dict[Name, dict]:
-    """Latencies of all that is shipped, in torch as it stands, in torch's integer kernels, and in ONNX Runtime."""
+def _times(
+    shipped: dict[Name, tuple[nn.Module, nn.Module]], images: Tensor, folder: Path, kernels: bool
+) -> dict[Name, dict]:
+    """Latencies of all that is shipped, in torch as it stands, in torch's integer ``kernels``, and in ONNX Runtime."""
     runners = {}
     for name, (_, network) in shipped.items():
         runners[name, "eager"] = network
         runners[name, "onnx"] = deployed.opened(file_of(folder, name))
-        if name[1] != "float32" and integer.has_kernels():
+        if kernels and name[1] != "float32" and integer.has_kernels():
             runners[name, "lowered"] = integer.lowered(network, len(images))
     times = deployed.latencies(runners, images, RUNS, THREADS)
     ways = ("eager", "lowered", "onnx")
