@@ -23,7 +23,7 @@ RECIPES = {
 }
 """By name, the constants with which each method is trained in eight epochs of the quick profile."""
 
-CONSTANT = {"type": ["number", "string", "boolean", "null"], "minimum": -1e6, "maximum": 1e6, "maxLength": 200}
+CONSTANT = {"type": ["number", "string", "null"], "minimum": -1e6, "maximum": 1e6, "maxLength": 200}
 METHOD = {
     "type": "object",
     "properties": {"name": TEXT, "probe": schemas.or_null(schemas.array(schemas.number(-1e6, 1e6), 50))},

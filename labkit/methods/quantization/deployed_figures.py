@@ -227,7 +227,8 @@ def deployment_figures(folder: Path) -> dict[str, Figure]:
         drawn["quantization-calibration-ranges"] = calibration_ranges(study, _last(study))
         drawn["quantization-calibration-accuracy"] = calibration_accuracy(study)
     for run in load_all(folder, DEPLOYED):
-        drawn["quantization-steps"] = steps_figure(run)
+        if run.results["steps"]:
+            drawn["quantization-steps"] = steps_figure(run)
         drawn["quantization-deployed"] = deployed_figure(run)
     return drawn
 

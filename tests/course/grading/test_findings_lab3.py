@@ -55,7 +55,7 @@ def test_the_courses_own_records_contradict_nothing(tmp_path):
         (changed("deployed", "results", "rows", 3, "validation_accuracy", 0.5), "but thin ended with"),
         (changed("deployed", "results", "rows", 0, "network", "wide"), "The record 'deployed' is not one"),
         (
-            changed("low-bits-thin-2-flat", "config", "method", "flat", [1]),
+            changed("low-bits-thin-2-flat", "config", "method", "slope", [1]),
             "The record 'low-bits-thin-2-flat' is not one",
         ),
         (
