@@ -159,6 +159,17 @@ def test_training_under_quantization_ends_in_integers_of_the_same_bits(trainings
     assert list(integer.ranges(trainings[1]))[:2] == ["image", "conv1"]
 
 
+def test_what_was_trained_is_what_is_converted_and_every_parameter_was_trained(graph, images):
+    network = integer.tuned(integer.trainable(graph, weight_bits=2), tiny_dataset().train[:60])
+    converted = integer.converted(network)
+    for module in network.modules():
+        if hasattr(module, "disable_observer"):
+            module.disable_observer()
+    with torch.no_grad():
+        torch.testing.assert_close(network(images), converted(images))
+    assert all(parameter.grad is not None for parameter in network.parameters())
+
+
 @pytest.mark.skipif(not integer.has_kernels(), reason="torch has no integer kernels for this processor")
 def test_integer_kernels_give_what_the_graph_gives_and_take_one_batch_size(converted, images):
     kernels = integer.lowered(converted, 4)

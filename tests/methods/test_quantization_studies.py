@@ -123,7 +123,7 @@ def test_figures_and_tables_say_what_records_say(studied, refused):
     row = made["deployed"].results["rows"][3]
     assert f"thin, int8, calibrated {row['bytes']:,} bytes" in drawn["quantization-deployed"].get_label()
     page = deployed_figures.deployment_results(lab.parent)
-    assert f"{row['bytes']:,}" in page and "| thin | qat |" in page and "percentile 99.9" in page
+    assert f"{row['bytes']:,}" in page and "| thin | qat | 7 |" in page and "percentile 99.9" in page
     with refused("'conv9'", "image, conv1, conv2"):
         deployed_figures.calibration_ranges(made["calibration"], "conv9")
 

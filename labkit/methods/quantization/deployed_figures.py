@@ -197,14 +197,14 @@ def phone_table(run: Record) -> str:
 
 def integer_table(runs: list[Record]) -> str:
     """Validation accuracy by way to quantize: float32 beside integers. A row a network."""
-    runs = sorted(runs, key=lambda run: (run.config["parent"], WAYS.index(run.config["way"])))
+    runs = sorted(runs, key=lambda run: (run.config["parent"], list(WAYS).index(run.config["way"])))
     table = [
-        [run.config["parent"], run.config["way"]]
+        [run.config["parent"], run.config["way"], f"{run.config['weight_bits']}"]
         + [percent(run.results["float_accuracy"]), percent(run.results["validation_accuracy"])]
         + [f"{run.results['nodes']['quantize']}"]
         for run in runs
     ]
-    return markdown(["network", "way", "float32", "integers", "quantize nodes"], table)
+    return markdown(["network", "way", "bits a weight", "float32", "integers", "quantize nodes"], table)
 
 
 def vnni_said(run: Record) -> str:

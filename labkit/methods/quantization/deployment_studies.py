@@ -23,7 +23,12 @@ INTEGER, CALIBRATION, DEPLOYED = "quantization-integer", "quantization-calibrati
 Percentile = Callable[[Tensor, float], tuple[float, float]]
 """Values float32 (n,) and a percentile -> the range from the (100 − percentile)th to it."""
 
-WAYS = ("dynamic", "static", "static-min-max", "static-percentile", "qat")
+WAYS = {  # to quantize: bits a weight
+    **dict.fromkeys(("dynamic", "static", "static-min-max", "static-percentile", "qat"), WEIGHT_BITS),
+    "static-low": 2,  # where training under quantization shows what it is for
+    "qat-low": 2,
+}
+TRAINED_WAYS = ("qat", "qat-low")
 PERCENTILE, PERCENTILES = 99.9, (99.0, 99.9, 99.99)
 LOW_BITS = 4  # of activations: where a calibration shows
 OUTLIER = 20.0  # of one pixel; all others are in -1..1
@@ -115,10 +120,11 @@ def quantized(
         raise LabError("static-percentile needs a calibration_range: pass the function that computes it.")
     if way == "dynamic":
         return integer.prepared_for_dynamic(of)
-    if way == "qat":
-        return integer.tuned(integer.trainable(of), data.train, TUNE, seed)
-    calibration = {"static": "histogram", "static-min-max": "min-max"}.get(way, _at(PERCENTILE, calibration_range))
-    return integer.calibrated(integer.prepared(of, calibration), calibration_images(data))
+    if way in TRAINED_WAYS:
+        return integer.tuned(integer.trainable(of, weight_bits=WAYS[way]), data.train, TUNE, seed)
+    others = {"static-min-max": "min-max", "static-percentile": _at(PERCENTILE, calibration_range)}
+    calibration = others.get(way, "histogram")
+    return integer.calibrated(integer.prepared(of, calibration, weight_bits=WAYS[way]), calibration_images(data))
 
 
 def _at(percentile: float, calibration_range: Percentile | None) -> CalibrationRange:
@@ -141,11 +147,13 @@ def integer_run(
     run: Record, data: Dataset, way: str, folder: Path, calibration_range: Percentile | None = None
 ) -> Record:
     """A trained run quantized by one of ``WAYS``: its validation accuracy, as the converted graph computes it, and the
-    ranges of its activations. Made once. That of ``qat`` keeps its weights (``restored``). Raises ``LabError`` as
+    ranges of its activations. Made once. One that was trained keeps its weights (``restored``). Raises ``LabError`` as
     ``quantized`` does."""
     probe = _probe(calibration_range) if way == "static-percentile" else []
-    config = made_from(run, data) | _settings() | {"way": way, "recipe": asdict(TUNE) if way == "qat" else None}
-    config |= {"probe": probe}
+    if way not in WAYS:
+        raise LabError(f"There is no way {way!r} to quantize: choose one of {', '.join(WAYS)}.")
+    config = made_from(run, data) | _settings() | {"weight_bits": WAYS[way], "way": way, "probe": probe}
+    config |= {"recipe": asdict(TUNE) if way in TRAINED_WAYS else None}
 
     def work() -> Record:
         observed = quantized(integer.graph(run.model()), way, data, run.config["seed"], calibration_range)
@@ -156,10 +164,11 @@ def integer_run(
             "nodes": integer.quantize_nodes(network),
             "ranges": {} if way == "dynamic" else _listed(integer.ranges(observed)),
         }
-        weights = {name: value.clone() for name, value in observed.state_dict().items()} if way == "qat" else None
+        state = {name: value.clone() for name, value in observed.state_dict().items()}
+        weights = state if way in TRAINED_WAYS else None
         return records.save(Record(INTEGER, config, run.network, results=results).with_folder(folder), weights)
 
-    return records.run_once(folder, config, work, files=(records.WEIGHTS,) if way == "qat" else ())
+    return records.run_once(folder, config, work, files=(records.WEIGHTS,) if way in TRAINED_WAYS else ())
 
 
 def _listed(ranges: dict) -> dict:
@@ -167,10 +176,10 @@ def _listed(ranges: dict) -> dict:
 
 
 def restored(qat: Record, of: GraphModule) -> GraphModule:
-    """The network that the ``qat`` run trained, ready to be converted; ``of`` is the graph that it began with."""
+    """The network that a run of ``TRAINED_WAYS`` trained, ready to be converted; ``of`` is the graph it began with."""
     from torchao.quantization.pt2e import move_exported_model_to_eval
 
-    network = integer.trainable(of)
+    network = integer.trainable(of, weight_bits=qat.config["weight_bits"])
     network.load_state_dict(qat.state())
     return move_exported_model_to_eval(network)
 

@@ -37,6 +37,7 @@ CALIBRATIONS = ("histogram", "min-max")  # by name; a function of the values is 
 IMAGES = 256  # training images that a calibration sees
 AT_ONCE = 64  # of them
 OBSERVED = 200_000  # values of one batch that ``RangeObserver`` keeps, evenly spaced
+EPSILON = 2**-12  # the smallest scale, as the framework has it
 ENGINE = "onednn"  # torch's integer kernels
 TUNE = Recipe(epochs=1, batch=50, learning_rate=0.001, schedule="linear")
 
@@ -63,7 +64,7 @@ def folded(network: nn.Module) -> nn.Module:
     network = copy.deepcopy(network).to("cpu", memory_format=torch.contiguous_format).eval()
     names = {id(module): name for name, module in network.named_modules()}
     for convolution, norm in models.convolutions(network).values():
-        network.set_submodule(names[id(convolution)], fuse_conv_bn_eval(convolution, norm))
+        network.set_submodule(names[id(convolution)], fuse_conv_bn_eval(convolution, norm).requires_grad_())
         network.set_submodule(names[id(norm)], nn.Identity())
     return network
 
@@ -127,17 +128,23 @@ def trainable(of: GraphModule, bits: int = BITS, weight_bits: int = WEIGHT_BITS)
 
 def _quantizer(bits: int, weight_bits: int, observer=None, **options):
     """The framework's quantizer with its default configuration, but for the bits and the observer of activations."""
+    from torchao.quantization.pt2e.fake_quantize import FakeQuantize
+    from torchao.quantization.pt2e.observer import MovingAverageMinMaxObserver, MovingAveragePerChannelMinMaxObserver
     from torchao.quantization.pt2e.quantizer import x86_inductor_quantizer as x86
 
     for count in (bits, weight_bits):
         if count not in range(2, 9):
             raise LabError(f"{count!r} bits cannot be kept in a byte: give a whole number from 2 to 8.")
     default = x86.get_default_x86_inductor_quantization_config(**options)
-    of_activations = {"quant_max": 2**bits - 1}
+    half = 2 ** (weight_bits - 1)
+    of_activations, of_weights = {"quant_max": 2**bits - 1}, {"quant_min": -half, "quant_max": half - 1}
     if observer is not None:
-        of_activations["observer_or_fake_quant_ctr"] = observer.with_args(eps=2**-12)  # as the default has it
-    activation = replace(default.input_activation, **of_activations)
-    weight = replace(default.weight, quant_min=-(2 ** (weight_bits - 1)), quant_max=2 ** (weight_bits - 1) - 1)
+        of_activations["observer_or_fake_quant_ctr"] = observer.with_args(eps=EPSILON)
+    if default.is_qat:  # the default's fused ones train with another scale than conversion then takes
+        moving = (MovingAverageMinMaxObserver, MovingAveragePerChannelMinMaxObserver)
+        for settings, kind in zip((of_activations, of_weights), moving):
+            settings["observer_or_fake_quant_ctr"] = FakeQuantize.with_args(observer=kind, eps=EPSILON)
+    activation, weight = replace(default.input_activation, **of_activations), replace(default.weight, **of_weights)
     chosen = replace(default, input_activation=activation, output_activation=activation, weight=weight)
     quantizer = x86.X86InductorQuantizer()
     if chosen.input_activation.is_dynamic:
