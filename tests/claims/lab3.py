@@ -302,5 +302,9 @@ def at_eight_bits_all_ways_are_as_good():
         ways = [run for way in ("static", "static-min-max", "qat") for run in quantized(f"integer-thin-{way}", [lab])]
         assert all(abs(ended(run) - run.results["float_accuracy"]) < 0.02 for run in ways)
         for run in quantized("integer-thin-dynamic", [lab]):
-            assert all(run.results["nodes"]["dequantize"] < other.results["nodes"]["dequantize"] / 4 for other in ways)
+            assert run.results["nodes"]["quantize"] == 1 < min(other.results["nodes"]["quantize"] for other in ways)
+        pair = (quantized(f"integer-thin-{way}", [lab]) for way in ("static-low", "qat-low"))
+        for static, trained in zip(*pair):
+            whole = static.results["float_accuracy"]
+            assert ended(static) < whole - 0.2 and ended(trained) - ended(static) > 0.5 * (whole - ended(static))
     return ["the differences are those of a few images"]
