@@ -87,10 +87,13 @@ LABS = (
         number=3,
         title="What speeds up",
         summary="Remove the same number of weights in five ways, one by one up to whole channels. Find out where accuracy "
-        "breaks, what a file of zeros really takes, and which of it runs faster on the machine before you.",
-        notebooks=("06_granularity",),
-        points=50,
+        "breaks, what a file of zeros really takes, and which of it runs faster on the machine before you. Then write the "
+        "weights that are left with fewer bits, and take the network out of the course: a file that a phone could run.",
+        notebooks=("06_granularity", "12_quantization"),
+        points=100,
+        report="report.pdf",
         blanks="lab3",
+        findings="lab3",
     ),
     Lab(
         number=4,

@@ -5,8 +5,9 @@ from itertools import pairwise
 import torch
 
 from claims import claim, reach
-from labkit import granularity, models, records
+from labkit import granularity, models, quantization, records
 from labkit.methods.granularity import work
+from labkit.methods.quantization import networks
 from labkit.records import Record, experiment_name
 from labkit.settings import PROFILES, REFERENCE
 
@@ -25,6 +26,11 @@ EXACT = {
     "06-34": ("80 %", "100 times", "20 times"),
     "06-51": ("60 %",),
     "06-52": ("60 %", "2.5 times", "90 %", "4 and 50 %", "90 to 99 %"),
+    "12-10": ("5 points",),
+    "12-42": ("35 and 49 times",),  # Deep Compression, table 1
+    "12-r1": ("2 points",),
+    "12-68": ("1 %",),
+    "manual-report": ("2 points",),
 }
 
 
@@ -172,3 +178,133 @@ def indices_of_the_layer_that_is_shown():
         ]
         assert sizes == sorted(sizes, reverse=True)
     return ["every value carries an index of 12 bits here"]
+
+
+# 12 · Quantization
+
+
+def quantized(name: str, labs=None) -> list[Record]:
+    """The shipped runs of this name, of ``labs`` or of all."""
+    return [records.load(lab / name) for lab in labs or LABS if (lab / name / "record.json").is_file()]
+
+
+def ended(run: Record) -> float:
+    return run.results["validation_accuracy"]
+
+
+def rounded_to(run: Record, way: str, bits: int) -> float:
+    return run.results[way][run.config["bits"].index(bits)]
+
+
+@claim("12-02")
+def the_thin_network_is_cut_by_as_much():
+    for thin in quantized("thin"):
+        for name, channels in thin.plan["total"].items():
+            assert len(thin.plan["kept"][name]) == channels - round(networks.RATIO * channels)
+    return [f"{networks.RATIO:.0%} of every layer's channels".replace("%", " %")]
+
+
+@claim("12-13")
+def eight_bits_are_free_and_then_it_falls():
+    for run in quantized("rounded-dense"):
+        whole = run.results["float"]
+        assert all(abs(rounded_to(run, way, 8) - whole) < 0.01 for way in ("per tensor", "per channel"))
+        assert rounded_to(run, "per tensor", 2) < 0.5 * whole
+        assert all(rounded_to(run, "per channel", bits) > rounded_to(run, "per tensor", bits) for bits in (2, 3))
+    return ["Eight bits cost nothing that can be told from noise"]
+
+
+@claim("12-22")
+def most_comes_back_and_the_control_stays_behind():
+    for lab in LABS:
+        for run, control in zip(quantized("low-bits-thin-2", [lab]), quantized("low-bits-thin-2-flat", [lab])):
+            whole = ended(records.load(lab / "thin"))
+            assert ended(run) - run.results["before"] > 0.8 * (whole - run.results["before"])
+            assert control.results["before"] < ended(control) < ended(run) - 0.05
+            assert ended(control) - run.results["before"] > 0.5 * (whole - run.results["before"])
+    return ["most of what was lost comes back in one epoch", "batch normalization alone repairs a great deal"]
+
+
+@claim("12-36")
+def sixteen_numbers_do_and_four_have_to_be_trained():
+    for lab in LABS:
+        for four, two in zip(quantized("shared-thin-4", [lab]), quantized("shared-thin-2", [lab])):
+            whole = ended(records.load(lab / "thin"))
+            assert whole - ended(four) < 0.02 and whole - two.results["before"] > 0.3
+            assert ended(two) - two.results["before"] > 0.8 * (whole - two.results["before"])
+    return ["Four do not, until they have been trained"]
+
+
+@claim("12-42")
+def each_step_makes_it_smaller_and_only_single_weights_have_positions():
+    for run in quantized("compressed-thin"):
+        steps = {step["step"]: step["bytes"] for step in run.results["steps"]}
+        sizes = [sum(size.values()) for size in steps.values()]
+        assert sizes == sorted(sizes, reverse=True) and list(steps) == ["dense", "thin", "pruned", "shared", "coded"]
+        assert steps["thin"]["positions"] == 0 < steps["pruned"]["positions"]
+    return ["the thin network stores no positions"]
+
+
+@claim("12-40")
+def seven_of_ten_weights_go():
+    assert quantization.RATIO == 0.7
+    return ["seven of ten of its weights"]
+
+
+@claim("12-61b")
+def seven_bits_are_a_step_apart_at_most():
+    for run in quantized("deployed"):
+        seven, eight = (run.results["steps"][bits]["integers"] for bits in ("7", "8"))
+        assert max(largest for largest, _ in seven.values()) <= 1
+        if run.results["processor"]["vnni"] is False:
+            assert max(largest for largest, _ in eight.values()) > 1
+    return ["With weights of 7 bits it is one step at most"]
+
+
+@claim("12-65")
+def the_two_factors_multiply():
+    for run in quantized("deployed"):
+        rows = {(row["network"], row["format"]): row for row in run.results["rows"]}
+        first, last = rows["dense", "float32"], rows["thin", "int8"]
+        assert 10 * last["bytes"] <= first["bytes"]
+        assert last["validation_accuracy"] >= first["validation_accuracy"] - 0.02
+        eager, onnx = (rows["thin", "float32"]["latency_ms"]["1"][way]["median"] for way in ("eager", "onnx"))
+        assert onnx < 0.7 * eager
+        for row in run.results["rows"]:
+            if row["format"] != "float32":
+                as_it_stands = rows[row["network"], "float32"]["latency_ms"]["64"]["eager"]["median"]
+                assert row["latency_ms"]["64"]["eager"]["median"] > as_it_stands
+    return ["less than a tenth of the file, with an accuracy within two points"]
+
+
+@claim("12-51")
+def too_wide_is_a_matter_of_bits_and_too_narrow_is_not():
+    for run in quantized("calibration-thin"):
+        whole = run.results["float_accuracy"]
+        lost = {
+            (row["images"], row["calibration"], row["bits"]): whole - row["validation_accuracy"]
+            for row in run.results["rows"]
+        }
+        assert lost["one outlier", "min-max", 8] < 0.02 and lost["one outlier", "min-max", 4] > 0.1
+        assert all(
+            lost["one outlier", way, 4] < lost["one outlier", "min-max", 4] / 2
+            for way in ("histogram", "percentile 99.9")
+        )
+        for bits in (8, 4):
+            assert lost["not normalised", "min-max", bits] > 0.1
+            assert lost["training images", "percentile 99", bits] > lost["training images", "percentile 99.9", bits]
+    return ["The 99th percentile cuts off 1 % of the values at each end"]
+
+
+@claim("12-53")
+def at_eight_bits_all_ways_are_as_good():
+    for lab in LABS:
+        ways = [run for way in ("static", "static-min-max", "qat") for run in quantized(f"integer-thin-{way}", [lab])]
+        assert all(abs(ended(run) - run.results["float_accuracy"]) < 0.02 for run in ways)
+        for run in quantized("integer-thin-dynamic", [lab]):
+            assert run.results["nodes"]["quantize"] == 1 < min(other.results["nodes"]["quantize"] for other in ways)
+        pair = (quantized(f"integer-thin-{way}", [lab]) for way in ("static-low", "qat-low"))
+        for static, trained in zip(*pair):
+            whole = static.results["float_accuracy"]
+            assert ended(static) < whole - 0.2 and ended(trained) - ended(static) > 0.5 * (whole - ended(static))
+    return ["the differences are those of a few images"]

@@ -169,9 +169,18 @@ def copies(case: Case, runs: list[Record]) -> Iterator[str]:
 
 def _times(run: Record) -> list[float]:
     rows = run.results.get("rows", [run.results])
-    found = [row["latency_ms"]["median"] for row in rows if "latency_ms" in row]
+    found = [time for row in rows for time in _medians(row.get("latency_ms"))]
     seconds = run.results.get("seconds", 0)
     return [time for time in [*found, *(seconds.values() if isinstance(seconds, dict) else [seconds])] if time]
+
+
+def _medians(latencies) -> list[float]:
+    """Of one latency, or of several by name at any depth."""
+    if not isinstance(latencies, dict):
+        return []
+    if "median" in latencies:
+        return [latencies["median"]]
+    return [time for inner in latencies.values() for time in _medians(inner)]
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ def read(path: Path) -> Record:
     if not isinstance(kind, str) or kind not in validators():
         raise ValueError(f"its kind is {shown(kind)}")
     record = Record(**foreign.checked(content, validators()[kind])).with_folder(path.parent)
-    if "recipe" in record.config and not (record.history and _steps(record) <= MOST_STEPS):
+    if "start" in record.config and not (record.history and _steps(record) <= MOST_STEPS):
         raise ValueError(f"it has {len(record.history)} history entries for {_steps(record)} steps")
     return record
 

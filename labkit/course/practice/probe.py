@@ -226,6 +226,8 @@ def _form(value) -> str:
         return f"a NumPy array of shape {value.shape}"
     if isinstance(value, tuple) and all(isinstance(item, (int, float)) for item in value):  # as good as a list
         return "a list"
+    if isinstance(value, (list, tuple)) and any(isinstance(item, torch.Tensor) for item in value):
+        return f"a tuple of {' and '.join(map(_form, value))}"[:MOST_LETTERS]
     return "nothing" if value is None else f"a {type(value).__name__}"[:60]
 
 

@@ -27,3 +27,8 @@ def thinned(run: Record, here: Settings, data: Dataset, watch=None) -> Record:
     facts = {"folder": here.folder / "thin", "kind": THIN, "seed": here.seed, "watch": watch}
     facts |= {"plan": plan.to_dict(), "parent": run.name}
     return training.fit(pruning.thin(model, plan), data, here.profile.fine_tune, **facts)
+
+
+def called(run: Record) -> str:
+    """What the folders of records made from ``run`` call its network."""
+    return {"trained": "dense"}.get(run.name, run.name)

@@ -1,0 +1,141 @@
+"""What is measured of integers and of files: made once, as its schema says, and drawn as it is."""
+
+import jsonschema
+import pytest
+import torch
+from workers import tiny_dataset, vgg
+
+from labkit import data, records
+from labkit.methods.quantization import deployed, deployed_figures, deployment_studies, integer
+from labkit.records import Record
+from labkit.settings import Recipe
+
+
+@pytest.fixture(scope="module")
+def network():
+    network = vgg([6], [7])
+    for x, _ in data.batches(tiny_dataset().train, 100):  # statistics, so that activations have a usual size
+        network.train()(x)
+    return network.eval()
+
+
+@pytest.fixture(scope="module")
+def graph(network):
+    return integer.graph(network)
+
+
+def calibration_range(values, percentile):
+    low, high = torch.quantile(values, torch.tensor([1 - percentile / 100, percentile / 100])).tolist()
+    return low, high
+
+
+@pytest.fixture(scope="module")
+def studied(network, tmp_path_factory):
+    """Records of every kind, made of tiny networks, few images and few ways."""
+    tiny, lab = tiny_dataset(), tmp_path_factory.mktemp("lab3")
+    config = {"kind": "quantization-trained", "seed": 0, "lambda": 0.0}
+    runs = {}
+    for name in ("trained", "thin"):
+        record = Record("quantization-trained", config, network.specification.to_dict()).with_folder(lab / name)
+        runs[name] = records.save(record, network.state_dict())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(deployment_studies, "BATCHES", (1, 3))
+        patch.setattr(deployment_studies, "RUNS", 5)
+        patch.setattr(deployment_studies, "PERCENTILES", (99.0, 99.9))
+        bad = ("training images", "one outlier", "not normalised")
+        chosen = {name: deployment_studies.CALIBRATED_ON[name] for name in bad}
+        patch.setattr(deployment_studies, "CALIBRATED_ON", chosen)
+        patch.setattr(deployed_figures, "CALIBRATED_ON", chosen)
+        patch.setattr(deployment_studies, "TUNE", Recipe(1, 100, 0.001, schedule="linear"))
+        patch.setattr(integer, "has_kernels", lambda: False)
+        made = {
+            way: deployment_studies.integer_run(runs["thin"], tiny, way, lab / f"integer-thin-{way}", calibration_range)
+            for way in ("static-percentile", "qat")
+        }
+        made["calibration"] = deployment_studies.calibration_run(
+            runs["thin"], tiny, lab / "calibration-thin", calibration_range
+        )
+        made["deployed"] = deployment_studies.deployed_run(
+            runs["trained"], runs["thin"], made["qat"], tiny, lab / "deployed"
+        )
+        yield runs, made, lab
+
+
+def test_records_fit_their_schemas(studied):
+    for record in studied[1].values():
+        content = records.read_json(record.folder / "record.json")
+        jsonschema.validate(content, deployment_studies.KINDS[record.kind])
+
+
+def test_a_record_is_made_once_and_of_one_function(studied, monkeypatch, capsys):
+    runs, made, lab = studied
+    monkeypatch.setattr(integer, "graph", None)  # whoever makes it again fails
+    arguments = runs["thin"], tiny_dataset(), "static-percentile", lab / "integer-thin-static-percentile"
+    again = deployment_studies.integer_run(*arguments, calibration_range)
+    assert again.results == made["static-percentile"].results and "already there" in capsys.readouterr().out
+    with pytest.raises(TypeError):
+        deployment_studies.integer_run(*arguments, lambda values, percentile: (0.0, 1.0))
+
+
+def test_a_network_trained_under_quantization_comes_back_as_it_was(studied, graph):
+    qat = studied[1]["qat"]
+    network = integer.converted(deployment_studies.restored(qat, graph))
+    assert integer.accuracy(network, tiny_dataset().validation) == qat.results["validation_accuracy"]
+
+
+def test_a_deployed_record_says_what_the_files_do(studied):
+    record = studied[1]["deployed"]
+    rows = {(row["network"], row["format"]): row for row in record.results["rows"]}
+    assert list(rows) == [
+        ("dense", "float32"),
+        ("dense", "int8"),
+        ("thin", "float32"),
+        ("thin", "int8"),
+        ("thin", "qat"),
+    ]
+    for name, row in rows.items():
+        path = deployment_studies.file_of(record.folder, name)
+        assert row["bytes"] == path.stat().st_size
+        assert row["validation_accuracy"] == integer.accuracy(deployed.opened(path), tiny_dataset().validation)
+        assert set(row["latency_ms"]) == {"1", "3"} and row["latency_ms"]["1"]["lowered"] is None
+    assert rows["thin", "float32"]["apart"]["3"] < 1e-4
+    assert set(record.results["steps"]) == {"7", "8"}
+
+
+def test_calibrations_are_compared_on_good_and_bad_images(studied):
+    results = studied[1]["calibration"].results
+    assert len(results["rows"]) == 2 * (4 + 2 * 3)
+    assert results["ranges"]["one outlier"]["image"][1] == pytest.approx(deployment_studies.OUTLIER, rel=0.05)
+    assert results["ranges"]["not normalised"]["image"][0] == 0
+    assert sum(results["histograms"]["image"]["counts"]) > 100_000
+    assert results["ranges"]["percentile 99"]["conv2"][1] < results["ranges"]["min-max"]["conv2"][1]
+
+
+def test_figures_and_tables_say_what_records_say(studied, refused):
+    _, made, lab = studied
+    drawn = deployed_figures.deployment_figures(lab)
+    assert set(drawn) == {
+        "quantization-calibration-ranges",
+        "quantization-calibration-accuracy",
+        "quantization-steps",
+        "quantization-deployed",
+    }
+    row = made["deployed"].results["rows"][3]
+    assert f"thin, int8, calibrated {row['bytes']:,} bytes" in drawn["quantization-deployed"].get_label()
+    page = deployed_figures.deployment_results(lab.parent)
+    assert f"{row['bytes']:,}" in page and "| thin | qat | 7 |" in page and "percentile 99.9" in page
+    with refused("'conv9'", "image, conv1, conv2"):
+        deployed_figures.calibration_ranges(made["calibration"], "conv9")
+
+
+@pytest.mark.parametrize("vnni, part", [(True, "has VNNI"), (False, "has no VNNI"), (None, "does not say")])
+def test_what_the_processor_has_is_said(vnni, part):
+    record = Record("", {}, {}, results={"processor": {"capability": "AVX2", "vnni": vnni}})
+    assert part in deployed_figures.vnni_said(record) and "AVX2" in deployed_figures.vnni_said(record)
+
+
+def test_ways_that_are_missing_something_are_refused(graph, refused):
+    with refused("'cold'", "static-percentile"):
+        deployment_studies.quantized(graph, "cold", tiny_dataset())
+    with refused("static-percentile", "calibration_range"):
+        deployment_studies.quantized(graph, "static-percentile", tiny_dataset())
