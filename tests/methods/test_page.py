@@ -94,6 +94,18 @@ def test_a_front_a_study_and_a_training_with_zeros_are_their_records(rows):
     assert outcome.macs is None and outcome.run.folder == REFERENCE / lab / "str-90"
 
 
+def test_deployed_files_and_coded_weights_are_their_records(rows):
+    lab = "quick-shapes-seed0/lab3"
+    files = {(r["network"], r["format"]): r for r in content(f"{lab}/deployed")["results"]["rows"]}
+    outcome = row(rows, "Integers", shapes=True).first
+    assert outcome.bytes == files["dense", "int8"]["bytes"] / files["dense", "float32"]["bytes"]
+    assert outcome.accuracy == files["dense", "int8"]["validation_accuracy"] and not outcome.trained
+    steps = content(f"{lab}/compressed-thin")["results"]["steps"]
+    outcome = row(rows, "Deep Compression", shapes=True).first
+    assert outcome.bytes == sum(steps[-1]["bytes"].values()) / size(f"{lab}/trained")
+    assert (outcome.accuracy, outcome.before) == (steps[-1]["accuracy"], steps[0]["accuracy"])
+
+
 def test_a_mask_stores_what_is_left_and_a_bit_for_every_weight(rows):
     outcome = row(rows, "Masks", "50% of the weights, not retrained").first
     weights, whole = outcome.run.results["weights"], size("quick-folder-cifar10-seed0/lab3/sparsity-rate0.1")
@@ -103,10 +115,12 @@ def test_a_mask_stores_what_is_left_and_a_bit_for_every_weight(rows):
 
 LEFT_OUT = {
     "unpruned networks": {"sparsity", "l2", "criteria-trained", "granularity-trained", "front-trained", "amc-trained"}
-    | {"ratios-penalised"},
-    "another of their kinds stands for them": {"front-cut", "amc-compared", "amc-search", "ratios-tuned"},
+    | {"ratios-penalised", "quantization-trained"},
+    "another of their kinds stands for them": {"front-cut", "amc-compared", "amc-search", "ratios-tuned"}
+    | {"quantization-thin", "quantization-pruned", "quantization-low-bits", "quantization-integer"},
     "curves and tables, not one network": {"sweep", "summary", "granularity-timing", "ratios-sensitivity"}
-    | {"ratios-latencies", "ratios-latency-table", "ratios-regularizations", "ratios-schedules"},
+    | {"ratios-latencies", "ratios-latency-table", "ratios-regularizations", "ratios-schedules"}
+    | {"quantization-rounded", "quantization-calibration"},
     "students' own": {"open-task"},
 }
 
@@ -124,7 +138,7 @@ def test_every_method_with_shipped_records_is_on_the_page(rows):
     for declared in methods.declared("KINDS"):
         if kinds & declared.keys():
             assert shown & declared.keys(), f"no summary speaks of {sorted(kinds & declared.keys())}"
-    assert {found.first.notebook[:2] for found in rows} >= {"03", "04", "06", "07", "08", "09", "10", "11"}
+    assert {found.first.notebook[:2] for found in rows} >= {"03", "04", "06", "07", "08", "09", "10", "11", "12"}
 
 
 def test_outcomes_name_notebooks_that_exist_and_shares_that_can_be(rows):
@@ -345,6 +359,11 @@ NUMBERED = {
     37: ("AutoPrune", "as many weights as it takes"),
     39: ("Train, prune, tune", "90% of the weights"),
     40: ("BitPruning", "bit lengths learned"),
+    41: ("Integers", "8 bits, calibrated"),
+    42: ("Thin and integers", "40% of the channels cut, trained with 8 bits"),
+    43: ("Thin and integers", "40% of the channels cut and fine-tuned, then 8 bits"),
+    44: ("Shared weights", "40% of the channels cut, 16 values a layer"),
+    45: ("Deep Compression", "channels cut, weights cut, shared and coded"),
 }
 """The rows that docs/course.md speaks of by number."""
 
