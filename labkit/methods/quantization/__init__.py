@@ -145,14 +145,7 @@ __all__ += ["kmeans", "kmeans_picture", "known", "largest_activations", "latenci
 __all__ += ["low_bits", "lowered", "of_network", "onnx_graphs", "opened", "pack", "packed_picture", "phone_table"]
 __all__ += ["prepared", "prepared_for_dynamic", "processor", "prune", "quantize_nodes", "quantized", "ranges"]
 __all__ += ["read_weights", "relative", "restored", "results", "round_weights", "run", "saturation", "share"]
-__all__ += [
-    "sharing_accuracy",
-    "sharing_picture",
-    "staircase",
-    "steps_apart",
-    "steps_figure",
-    "straight_through",
-    "summary",
-]
+__all__ += ["sharing_accuracy", "sharing_picture", "staircase", "steps_apart", "steps_figure", "straight_through"]
+__all__ += ["summary"]
 __all__ += ["thinned", "train_in_bits", "train_shared", "trainable", "trained", "tuned", "unpack", "vnni_said"]
 __all__ += ["with_weights", "write_weights"]
