@@ -1,9 +1,9 @@
 """Copy finished runs into data/reference: ``python data/make_reference.py runs/quick-shapes-seed0/lab1 [--weights]``;
 without a folder, only bring the tables in README.md and docs/ up to date.
 
-Records, figures and tables always ship; scaling factors but for fine-tunings of lab 2, notebook 12's runs and trainings of lab 4, where
-nothing reads them. Weights
-ship with ``--weights``, as float16, for the runs that a later notebook starts from.
+Records, figures and tables always ship; scaling factors but for fine-tunings of lab 2, notebook 12's runs and trainings
+of lab 4, where nothing reads them. Weights ship with ``--weights``, as float16, for the runs that a later notebook
+starts from.
 """
 
 import argparse
