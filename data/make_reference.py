@@ -1,9 +1,9 @@
 """Copy finished runs into data/reference: ``python data/make_reference.py runs/quick-shapes-seed0/lab1 [--weights]``;
 without a folder, only bring the tables in README.md and docs/ up to date.
 
-Records, figures and tables always ship; scaling factors but for fine-tunings of lab 2 and trainings of lab 4, where
-nothing reads them. Weights
-ship with ``--weights``, as float16, for the runs that a later notebook starts from.
+Records, figures and tables always ship; scaling factors but for fine-tunings of lab 2, notebook 12's runs and trainings
+of lab 4, where nothing reads them. Weights ship with ``--weights``, as float16, for the runs that a later notebook
+starts from.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from labkit import amc, criteria, files, front, granularity, learned, ratios, records
+from labkit import amc, criteria, files, front, granularity, learned, quantization, ratios, records
 from labkit.course import labs
 from labkit.methods import page
 from labkit.methods.learned.published import SESSION, STR
@@ -25,7 +25,7 @@ from labkit.tools import figures
 from labkit.view.tables import markdown, percent
 
 STARTED_FROM = ("sparsity", "pruning")
-WITHOUT_FACTORS = {*front.KINDS, *amc.KINDS, ratios.TUNED, learned.KIND}
+WITHOUT_FACTORS = {*front.KINDS, *amc.KINDS, ratios.TUNED, learned.KIND, *quantization.KINDS}
 DOCS = REPOSITORY / "docs"
 PAGES = [REPOSITORY / "README.md", DOCS / "results.md", DOCS / "course.md"]
 SWEPT = REFERENCE / "half-folder-cifar10-seed0" / "lab1"  # the run that is likest to the published curve
