@@ -134,6 +134,23 @@ def test_what_the_processor_has_is_said(vnni, part):
     assert part in deployed_figures.vnni_said(record) and "AVX2" in deployed_figures.vnni_said(record)
 
 
+@pytest.mark.parametrize(
+    ("able", "vnni"),
+    [
+        ({"avx512_vnni": True, "avx_vnni": False}, True),
+        ({"avx512_vnni": False, "avx_vnni": True}, True),  # laptops
+        ({"avx512_vnni": False, "avx_vnni": False}, False),
+        ({"avx512_vnni": False}, None),
+        ({"neon": True}, None),
+    ],
+)
+def test_either_kind_of_vnni_counts_and_what_torch_does_not_say_is_not_known(able, vnni, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able, raising=False)
+    assert deployment_studies.processor()["vnni"] is vnni
+    monkeypatch.delattr(torch.cpu, "get_capabilities")
+    assert deployment_studies.processor()["vnni"] is None
+
+
 def test_ways_that_are_missing_something_are_refused(graph, refused):
     with refused("'cold'", "static-percentile"):
         deployment_studies.quantized(graph, "cold", tiny_dataset())

@@ -213,10 +213,11 @@ def vnni_said(run: Record) -> str:
     if has is None:
         return f"torch does not say whether this processor ({name}) has VNNI."
     if has:
-        return f"This processor ({name}) has VNNI: one instruction does what takes float32 four, so int8 can be faster."
+        return f"This processor ({name}) has VNNI: int8 needs one instruction where float32 needs four."
     return (
-        f"This processor ({name}) has no VNNI: it multiplies bytes, adds pairs in 16 bits, and those in 32 bits with three "
-        "instructions where float32 takes four, so int8 can be a third faster at best; with VNNI it is one instruction."
+        f"This processor ({name}) has no VNNI: int8 needs three instructions where float32 needs four and VNNI would need "
+        "one. The first multiplies bytes and adds pairs in 16 bits, the second adds those pairs in 32 bits, the third "
+        "adds that to the sum."
     )
 
 

@@ -42,6 +42,7 @@ CALIBRATED_ON = {  # what a calibration may be given, made of training images fl
 }
 FORMATS = {"float32": "float32", "int8": "int8, calibrated", "qat": "int8, trained"}  # of files, as they are called
 BATCHES, RUNS, THREADS = (1, 64), 30, 1
+VNNI = ("avx512_vnni", "avx_vnni")  # servers have the first, laptops the second; either will do
 
 RANGE = schemas.array(schemas.number(-1e6, 1e6), 2)
 RANGES = schemas.by_name(RANGE, 300)
@@ -249,7 +250,9 @@ def largest_activations(network: nn.Module) -> int:
 def processor() -> dict:
     """What of this processor decides whether integers are fast: torch's name for its vector unit, and whether it has
     VNNI, which adds four products of bytes in 32 bits in one instruction (None: torch does not say)."""
-    vnni = getattr(torch.cpu, "_is_vnni_supported", lambda: None)()
+    able = getattr(torch.cpu, "get_capabilities", dict)()  # not every torch has it
+    either = [able.get(name) for name in VNNI]
+    vnni = True if any(either) else None if None in either else False
     return {"capability": torch.backends.cpu.get_cpu_capability(), "vnni": vnni}
 
 

@@ -21,7 +21,9 @@ def known(here: Settings, *names: str) -> list[Record]:
             (place / name for place in (here.folder, here.reference) if (place / name / "record.json").is_file()), None
         )
         if folder is None:
-            print(f"{name} is not made yet, and none is shipped for {here.experiment}: this notebook goes on without it.")
+            print(
+                f"{name} is not made yet, and none is shipped for {here.experiment}: this notebook goes on without it."
+            )
         else:
             found.append(load(folder))
             shipped += [name] if folder.parent == here.reference else []
