@@ -115,17 +115,22 @@ def quantized(
 ) -> GraphModule:
     """A ``graph`` after one of ``WAYS``, ready to be converted. Raises ``LabError`` for another way, and for
     ``static-percentile`` without a function for the range."""
-    if way not in WAYS:
-        raise LabError(f"There is no way {way!r} to quantize: choose one of {', '.join(WAYS)}.")
+    weight_bits = _weight_bits(way)
     if way == "static-percentile" and calibration_range is None:
         raise LabError("static-percentile needs a calibration_range: pass the function that computes it.")
     if way == "dynamic":
         return integer.prepared_for_dynamic(of)
     if way in TRAINED_WAYS:
-        return integer.tuned(integer.trainable(of, weight_bits=WAYS[way]), data.train, TUNE, seed)
+        return integer.tuned(integer.trainable(of, weight_bits=weight_bits), data.train, TUNE, seed)
     others = {"static-min-max": "min-max", "static-percentile": _at(PERCENTILE, calibration_range)}
     calibration = others.get(way, "histogram")
-    return integer.calibrated(integer.prepared(of, calibration, weight_bits=WAYS[way]), calibration_images(data))
+    return integer.calibrated(integer.prepared(of, calibration, weight_bits=weight_bits), calibration_images(data))
+
+
+def _weight_bits(way: str) -> int:
+    if way not in WAYS:
+        raise LabError(f"There is no way {way!r} to quantize: choose one of {', '.join(WAYS)}.")
+    return WAYS[way]
 
 
 def _at(percentile: float, calibration_range: Percentile | None) -> CalibrationRange:
@@ -151,9 +156,7 @@ def integer_run(
     ranges of its activations. Made once. One that was trained keeps its weights (``restored``). Raises ``LabError`` as
     ``quantized`` does."""
     probe = _probe(calibration_range) if way == "static-percentile" else []
-    if way not in WAYS:
-        raise LabError(f"There is no way {way!r} to quantize: choose one of {', '.join(WAYS)}.")
-    config = made_from(run, data) | _settings() | {"weight_bits": WAYS[way], "way": way, "probe": probe}
+    config = made_from(run, data) | _settings() | {"weight_bits": _weight_bits(way), "way": way, "probe": probe}
     config |= {"recipe": asdict(TUNE) if way in TRAINED_WAYS else None}
 
     def work() -> Record:

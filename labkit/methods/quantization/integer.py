@@ -8,7 +8,7 @@ second and the third step where the network is trained on under quantization.
 Activations are uint8, affine, with a scale and a zero point a tensor: Jacob et al., *Quantization and Training of Neural
 Networks for Efficient Integer-Arithmetic-Only Inference*, CVPR 2018, section 2.1. Weights, which that paper treats alike,
 are int8, symmetric, with a scale a filter: Krishnamoorthi, *Quantizing Deep Convolutional Networks for Efficient Inference:
-A Whitepaper*, 2018, sections 2.2 and 2.6.
+A Whitepaper*, 2018, sections 2.2 and 3.1.
 
 torchao takes seconds to import, so it is imported where it is used.
 """
