@@ -123,7 +123,15 @@ def test_figures_and_tables_say_what_records_say(studied, refused):
     row = made["deployed"].results["rows"][3]
     assert f"thin, int8, calibrated {row['bytes']:,} bytes" in drawn["quantization-deployed"].get_label()
     page = deployed_figures.deployment_results(lab.parent)
+    assert "torch, as it stands, batch 1" in page and "integer kernels" not in page  # there are none here
     assert f"{row['bytes']:,}" in page and "| thin | qat | 7 |" in page and "percentile 99.9" in page
+    *_, right = drawn["quantization-calibration-ranges"].axes
+    ranges = made["calibration"].results["ranges"]
+    lines = {line.get_label(): list(line.get_ydata()) for line in right.get_lines()[1:]}
+    assert list(lines) == ["one outlier", "not normalised"]
+    times = ranges["one outlier"]["image"][1] - ranges["one outlier"]["image"][0]
+    assert lines["one outlier"][0] == pytest.approx(times / 2, rel=0.02)  # training images are from -1 to 1
+    assert lines["not normalised"][0] == pytest.approx(0.5, rel=0.02)
     with refused("'conv9'", "image, conv1, conv2"):
         deployed_figures.calibration_ranges(made["calibration"], "conv9")
 
