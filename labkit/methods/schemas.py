@@ -120,8 +120,9 @@ def of_kind(kind: str, config: dict, results: dict, plan: dict = NOTHING, **othe
     )
 
 
-def of_training(kind: str, plan: dict = NOTHING) -> dict:
-    """A record that ``training.fit`` writes."""
-    results = {"shrinkage_budget": POSITIVE, "validation_accuracy": SHARE, "seconds": POSITIVE}
+def of_training(kind: str, plan: dict = NOTHING, config: dict | None = None, results: dict | None = None) -> dict:
+    """A record that ``training.fit`` writes; ``config`` and ``results``: what a method says there besides."""
+    config = CONFIG_OF_TRAINING | (config or {})
+    results = {"shrinkage_budget": POSITIVE, "validation_accuracy": SHARE, "seconds": POSITIVE} | (results or {})
     snapshots = array(integer(0, 1000), 1001)
-    return of_kind(kind, CONFIG_OF_TRAINING, results, plan, history=HISTORY, snapshots=snapshots)
+    return of_kind(kind, config, results, plan, history=HISTORY, snapshots=snapshots)

@@ -31,6 +31,15 @@ def test_what_methods_declare_is_found_in_alphabetical_order(name):
     assert methods.declared(name) == [vars(module)[name] for module in modules if name in vars(module)]
 
 
+def test_every_name_that_a_method_offers_is_there():
+    for path in Path(methods.__file__).parent.iterdir():
+        if not path.name.startswith("_"):
+            module = import_module(f"labkit.methods.{path.stem}")
+            offered = getattr(module, "__all__", [])
+            assert [name for name in offered if not hasattr(module, name)] == [], module.__name__
+            assert len(offered) == len(set(offered)), module.__name__
+
+
 def test_a_method_and_what_its_students_draw_are_both_found():
     assert {slimming.figures, slimming_tasks.figures} <= set(methods.declared("figures"))
     assert slimming.results in methods.declared("results")

@@ -98,6 +98,13 @@ def test_without_vnni_weights_of_eight_bits_saturate_and_of_seven_do_not(folder)
     assert most[7] <= 1 < most[8]
 
 
+def test_the_file_of_a_deeper_network_is_refused(converted, images, folder, refused):
+    deeper = integer.converted(integer.calibrated(integer.prepared(integer.graph(vgg([6, 6], [7]).eval())), images))
+    path = deployed.export(deeper, folder / "deeper.onnx")
+    with refused("deeper.onnx", "5 times", "the network 4 times"):
+        deployed.steps_apart(path, converted, images)
+
+
 def test_a_file_is_described_by_what_it_holds(float_file, file, network):
     plain, rounded = deployed.described(float_file), deployed.described(file)
     weights = sum(p.numel() for name, p in network.named_parameters() if p.ndim > 1)

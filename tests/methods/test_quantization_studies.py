@@ -123,7 +123,15 @@ def test_figures_and_tables_say_what_records_say(studied, refused):
     row = made["deployed"].results["rows"][3]
     assert f"thin, int8, calibrated {row['bytes']:,} bytes" in drawn["quantization-deployed"].get_label()
     page = deployed_figures.deployment_results(lab.parent)
+    assert "torch, as it stands, batch 1" in page and "integer kernels" not in page  # there are none here
     assert f"{row['bytes']:,}" in page and "| thin | qat | 7 |" in page and "percentile 99.9" in page
+    *_, right = drawn["quantization-calibration-ranges"].axes
+    ranges = made["calibration"].results["ranges"]
+    lines = {line.get_label(): list(line.get_ydata()) for line in right.get_lines()[1:]}
+    assert list(lines) == ["one outlier", "not normalised"]
+    times = ranges["one outlier"]["image"][1] - ranges["one outlier"]["image"][0]
+    assert lines["one outlier"][0] == pytest.approx(times / 2, rel=0.02)  # training images are from -1 to 1
+    assert lines["not normalised"][0] == pytest.approx(0.5, rel=0.02)
     with refused("'conv9'", "image, conv1, conv2"):
         deployed_figures.calibration_ranges(made["calibration"], "conv9")
 
@@ -132,6 +140,23 @@ def test_figures_and_tables_say_what_records_say(studied, refused):
 def test_what_the_processor_has_is_said(vnni, part):
     record = Record("", {}, {}, results={"processor": {"capability": "AVX2", "vnni": vnni}})
     assert part in deployed_figures.vnni_said(record) and "AVX2" in deployed_figures.vnni_said(record)
+
+
+@pytest.mark.parametrize(
+    ("able", "vnni"),
+    [
+        ({"avx512_vnni": True, "avx_vnni": False}, True),
+        ({"avx512_vnni": False, "avx_vnni": True}, True),  # laptops
+        ({"avx512_vnni": False, "avx_vnni": False}, False),
+        ({"avx512_vnni": False}, None),
+        ({"neon": True}, None),
+    ],
+)
+def test_either_kind_of_vnni_counts_and_what_torch_does_not_say_is_not_known(able, vnni, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able, raising=False)
+    assert deployment_studies.processor()["vnni"] is vnni
+    monkeypatch.delattr(torch.cpu, "get_capabilities")
+    assert deployment_studies.processor()["vnni"] is None
 
 
 def test_ways_that_are_missing_something_are_refused(graph, refused):

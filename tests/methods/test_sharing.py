@@ -1,5 +1,6 @@
 """Weight sharing and Deep Compression: what lies in a file is what the network computes with, to the bit."""
 
+import copy
 import math
 from dataclasses import replace
 
@@ -21,6 +22,14 @@ from labkit.settings import Recipe
 
 RECIPE = Recipe(3, batch=50, schedule="linear")
 COUNTS = st.lists(st.integers(0, 1000), min_size=1, max_size=40).filter(any)
+
+
+def with_weights(model, shared):
+    """A copy of the network that computes with shared weights."""
+    model = copy.deepcopy(model)
+    for name, layer in prunable(model).items():
+        layer.weight.data.copy_(shared[name].weights)
+    return model
 
 
 # k-means
@@ -94,6 +103,27 @@ def test_pruned_weights_stay_0_and_the_others_share_the_rest_of_the_codebook():
         assert len(shared.codebook) == 8 and torch.equal(shared.weights == 0, weight == 0)
 
 
+def test_a_layer_that_is_all_zeros_is_shared_and_trains_nothing():
+    model = vgg([8], [16])
+    nothing = prunable(model)["features.conv1"].weight
+    torch.nn.init.zeros_(nothing)
+    shared = quantization.share(model, 4, kmeans_step)["features.conv1"]
+    assert torch.equal(shared.weights, nothing) and len(shared.codebook) == 4
+    assert quantization.counts(shared) == [nothing.numel(), 0, 0, 0]
+    assert torch.equal(sharing._Lookup(shared)(nothing), nothing)
+
+
+def test_a_slow_step_is_said_once_and_a_fast_one_never(monkeypatch, capsys):
+    clock = iter(range(0, 1000, 7))
+    monkeypatch.setattr(sharing.time, "perf_counter", lambda: next(clock))
+    quantization.kmeans(torch.randn(500), 16, kmeans_step, steps=5)
+    said = capsys.readouterr().out
+    assert said.count("kmeans_step took 7.0 s for 500 weights, and up to 4 steps more") == 1
+    monkeypatch.setattr(sharing.time, "perf_counter", lambda: 0.0)
+    quantization.kmeans(torch.randn(500), 16, kmeans_step, steps=5)
+    assert capsys.readouterr().out == ""
+
+
 # Files
 
 
@@ -131,7 +161,7 @@ def test_the_file_is_as_long_as_the_formula_says_and_read_back_bit_by_bit(cluste
     for name, layer in shared.items():
         assert torch.equal(back[name].weights, layer.weights) and torch.equal(back[name].indices, layer.indices)
     x = torch.randn(2, 3, 32, 32)
-    one, other = (quantization.with_weights(model, found).eval() for found in (shared, back))
+    one, other = (with_weights(model, found).eval() for found in (shared, back))
     assert torch.equal(one(x), other(x))
 
 
@@ -144,8 +174,17 @@ def replaced_classifier(model):
 def test_a_file_of_another_length_and_none_at_all_are_refused(tmp_path, refused):
     model = vgg([8], [16])
     path = quantization.write_weights(quantization.share(model, 4, kmeans_step), tmp_path / "weights.bin")
-    with refused("weights.bin", "bytes"):
-        quantization.read_weights(path, model, 8)
+    whole = path.read_bytes()
+    for content, clusters, part in (
+        (whole, 8, "fewer"),
+        (whole, 2, "more"),
+        (whole[:-1], 4, "fewer"),
+        (whole + b"0", 4, "more"),
+        (b"", 4, "fewer"),
+    ):
+        path.write_bytes(content)
+        with refused("weights.bin", f"{len(content):,} bytes", part, f"{clusters} clusters"):
+            quantization.read_weights(path, model, clusters)
     with refused("cannot be read"):
         quantization.read_weights(tmp_path / "none.bin", model, 4)
 
@@ -154,7 +193,7 @@ def test_a_shared_network_is_read_back_and_another_one_refused(refused):
     model = vgg([8], [16])
     apply(model, network_masks(model, "global", 0.3))
     shared = quantization.share(model, 8, kmeans_step)
-    found = quantization.of_network(quantization.with_weights(model, shared), 8)
+    found = quantization.of_network(with_weights(model, shared), 8)
     for name, layer in shared.items():
         assert torch.equal(found[name].weights, layer.weights) and len(found[name].codebook) == 8
         assert torch.equal(found[name].indices == 0, layer.weights == 0)
@@ -310,7 +349,7 @@ def test_what_a_training_leaves_is_shared_and_its_bytes_are_those_of_the_file(ma
         packed_bytes(layer.indices.numel(), clusters) for layer in shared.values()
     )
     assert size["others"] == sharing.other_bytes(network) == 4 * (4 * (8 + 16) + 10)
-    as_it_stood = quantization.with_weights(parent.model(), quantization.share(parent.model(), clusters, kmeans_step))
+    as_it_stood = with_weights(parent.model(), quantization.share(parent.model(), clusters, kmeans_step))
     assert run.results["before"] == pytest.approx(training.evaluate(as_it_stood, tiny_data.validation), abs=1e-6)
     assert training.evaluate(network, tiny_data.validation) == run.results["validation_accuracy"]
     for layer, before in prunable(as_it_stood).items():
@@ -412,6 +451,8 @@ def test_every_figure_is_drawn_from_the_records_and_says_what_it_shows(made, her
     for figure in drawn.values():
         assert len(figure.get_label()) > 60 and all(axis.get_xlabel() for axis in figure.axes)
         assert any(axis.get_ylabel() for axis in figure.axes)
+    labels = [label.get_text() for label in drawn["quantization-low-bits"].axes[0].get_xticklabels()]
+    assert labels == ["2 bits\nstraight-through slope", "2 bits\ntrue slope"]
     heights = [bar.get_height() for bar in drawn["quantization-low-bits"].axes[0].patches]
     trained, flat = made["low-bits-thin-2"].results, made["low-bits-thin-2-flat"].results
     assert heights == [trained["before"], flat["before"], trained["validation_accuracy"], flat["validation_accuracy"]]
@@ -431,7 +472,8 @@ def test_the_tables_hold_every_record(made, here):
     page = quantization.results(here.folder.parent)
     for text in (
         "dense, per tensor",
-        "thin, 2 bits, straight through (true slope)",
+        "thin, 2 bits, straight-through slope",
+        "thin, 2 bits, true slope",
         "pruned-thin, 3 bits, shared",
         "coded",
     ):

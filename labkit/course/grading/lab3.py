@@ -6,7 +6,7 @@ weights, and little more.
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import cache
 
 from labkit import measure, models, settings
@@ -18,12 +18,19 @@ from labkit.course.practice import probe
 from labkit.methods import criteria, quantization
 from labkit.methods.granularity import prunable
 from labkit.methods.quantization import networks
+from labkit.methods.quantization.sharing import other_bytes
 from labkit.models import Specification
 from labkit.pruning import channel_groups
 from labkit.records import Record
 from labkit.settings import Profile
 
 TOLD = 0.05, 60_000  # what a file holds beside its weights: a share of them, and bytes for its operators
+COMPRESSED_FROM = {  # the steps of Deep Compression, backwards: the kind of the network of each
+    "shared": quantization.SHARED,
+    "pruned": quantization.PRUNED,
+    "thin": quantization.THIN,
+    "dense": quantization.TRAINED,
+}
 
 
 def profile_of(run: Record) -> Profile | None:
@@ -66,11 +73,22 @@ def _groups(network: Specification) -> dict[str, int]:
     return {name: group.width for name, group in channel_groups(models.build(network)).items()}
 
 
+@dataclass(frozen=True)
+class Sizes:
+    """Of a network: parameters, multiply-accumulates, the weights of each layer that is quantized, and the bytes of all
+    that is not."""
+
+    parameters: int
+    macs: int
+    layers: list[int]
+    others: int
+
+
 @cache
-def _sizes(network: Specification) -> tuple[int, dict[str, int]]:
-    """Parameters, and the weights of each layer that is quantized."""
+def _sizes(network: Specification) -> Sizes:
     built = models.build(network)
-    return measure.parameters(built), {name: layer.weight.numel() for name, layer in prunable(built).items()}
+    layers = [layer.weight.numel() for layer in prunable(built).values()]
+    return Sizes(measure.parameters(built), measure.macs(built), layers, other_bytes(built))
 
 
 @cache
@@ -94,8 +112,8 @@ def only(kind: str, *checks: Check) -> Check:
     return of_kind
 
 
-def comes_from_one_of_the_two(case: Case, run: Record) -> Iterator[str]:
-    """A training that starts where the thin network, or one made from it, ended."""
+def comes_from_a_training(case: Case, run: Record) -> Iterator[str]:
+    """A training that starts where the dense, the thin or the pruned network ended."""
     if case.parent(run, quantization.THIN, quantization.TRAINED, quantization.PRUNED) is None:
         yield f"it was made from {shown(run.config['parent'])}, which is not among the records."
 
@@ -115,7 +133,7 @@ def was_rounded_rightly(case: Case, run: Record) -> Iterator[str]:
 def has_the_bytes_of_its_network(case: Case, run: Record) -> Iterator[str]:
     """Shared weights: packed indices and codebooks are what the fourth blank says of each layer."""
     claimed, clusters = run.results["bytes"], 2 ** run.results["bits"]
-    layers = _sizes(run.specification)[1].values()
+    layers = _sizes(run.specification).layers
     right = sum(right_functions()["packed_bytes"](weights, clusters) for weights in layers)
     if claimed["indices"] + claimed["codebooks"] != right:
         yield (
@@ -124,6 +142,50 @@ def has_the_bytes_of_its_network(case: Case, run: Record) -> Iterator[str]:
         )
     if run.results["coded"] > claimed["indices"] + len(layers) * clusters:
         yield f"Huffman's code takes {run.results['coded']:,} bytes, more than the packed indices and its table."
+
+
+def has_steps_of_its_networks(case: Case, run: Record) -> Iterator[str]:
+    """Deep Compression: the steps' accuracies are those of the trainings that they are about, and what nobody shortened
+    has the size that follows from the network."""
+    trained, last = {}, run
+    for step, kind in COMPRESSED_FROM.items():
+        if (found := case.parent(last, kind)) is None:
+            yield f"step {step}: it was made from {shown(last.config['parent'])}, which is not among the records."
+            return
+        trained[step] = last = found
+    trained["coded"] = trained["shared"]
+    if {row["step"] for row in run.results["steps"]} != set(trained):
+        yield f"its steps are {shown([row['step'] for row in run.results['steps']])}, not {', '.join(trained)}."
+        return
+    for row in run.results["steps"]:
+        of, claimed = trained[row["step"]], row["bytes"]
+        yield from (f"step {row['step']}: {text}" for text in _wrong_accuracy(row["accuracy"], of, NEAR))
+        sizes = _sizes(of.specification)
+        right = {"others": sizes.others}
+        if row["step"] in ("dense", "thin"):
+            right |= {"values": 4 * sum(sizes.layers), "positions": 0, "codebooks": 0, "tables": 0}
+        if row["step"] in ("shared", "coded"):
+            right |= {"codebooks": 4 * 2 ** of.results["bits"] * len(sizes.layers)}
+        for part, size in right.items():
+            if claimed[part] != size:
+                yield f"step {row['step']}: {claimed[part]:,} bytes of {part}; its network has {size:,}."
+
+
+def has_accuracies_of_its_network(case: Case, run: Record) -> Iterator[str]:
+    """What was quantized without the file: accuracies are counts of images, and that in float32 is the training's."""
+    if (trained := case.parent(run, quantization.THIN, quantization.TRAINED)) is None:
+        yield f"it was made from {shown(run.config['parent'])}, which is not among the records."
+        return
+    yield from (f"float32: {text}" for text in _wrong_accuracy(run.results["float_accuracy"], trained, NEAR))
+    for row in run.results.get("rows", [run.results]):
+        yield from impossible(row["validation_accuracy"], run.config["data"]["validation"], "validation accuracy")
+
+
+def _wrong_accuracy(accuracy: float, trained: Record, near: float) -> Iterator[str]:
+    yield from impossible(accuracy, trained.config["data"]["validation"], "validation accuracy")
+    ended = trained.results["validation_accuracy"]
+    if abs(accuracy - ended) > near:
+        yield f"validation accuracy {accuracy:.2%}, but {trained.name} ended with {ended:.2%}."
 
 
 def has_files_of_its_networks(case: Case, run: Record) -> Iterator[str]:
@@ -138,19 +200,19 @@ def has_files_of_its_networks(case: Case, run: Record) -> Iterator[str]:
 
 
 def _wrong_row(row: dict, trained: Record) -> Iterator[str]:
-    parameters, layers = _sizes(trained.specification)
-    weights, share, rest = sum(layers.values()), *TOLD
+    sizes = _sizes(trained.specification)
+    for what, right in (("parameters", sizes.parameters), ("macs", sizes.macs)):
+        if row[what] != right:
+            yield f"{row[what]:,} {what}; its network has {right:,}."
+    weights, share, rest = sum(sizes.layers), *TOLD
     least = weights * (1 if row["format"] != "float32" else 4)
-    most = least * (1 + share) + 4 * (parameters - weights) + rest
+    most = least * (1 + share) + 4 * (sizes.parameters - weights) + rest
     if not least <= row["bytes"] <= most:
         yield f"{row['bytes']:,} bytes for {weights:,} weights: such a file takes {least:,} to {most:,.0f}."
-    yield from impossible(row["validation_accuracy"], trained.config["data"]["validation"], "validation accuracy")
+    yield from _wrong_accuracy(row["validation_accuracy"], trained, NEAR if row["format"] == "float32" else FAR)
     times = [time for ways in row["latency_ms"].values() for time in ways.values() if time]
     if not all(0 < time["quartile1"] <= time["median"] <= time["quartile3"] for time in times):
         yield "a latency is not between its quartiles."
-    ended, near = trained.results["validation_accuracy"], NEAR if row["format"] == "float32" else FAR
-    if abs(row["validation_accuracy"] - ended) > near:
-        yield f"validation accuracy {row['validation_accuracy']:.2%}, but {trained.name} ended with {ended:.2%}."
 
 
 def shipped(case: Case) -> str:
@@ -181,11 +243,14 @@ CELLS = {
         conclusion=shipped,
     ),
     "manual-report": Cell(
-        TRAINED_HERE + (quantization.ROUNDED, quantization.INTEGER),
+        TRAINED_HERE + (quantization.ROUNDED, quantization.COMPRESSED, quantization.INTEGER, quantization.CALIBRATION),
         (
-            *(only(kind, each(*OF_TRAINING, comes_from_one_of_the_two)) for kind in TRAINED_HERE),
+            *(only(kind, each(*OF_TRAINING, comes_from_a_training)) for kind in TRAINED_HERE),
             only(quantization.SHARED, each(has_the_bytes_of_its_network)),
             only(quantization.ROUNDED, each(was_rounded_rightly)),
+            only(quantization.COMPRESSED, each(has_steps_of_its_networks)),
+            only(quantization.INTEGER, each(has_accuracies_of_its_network)),
+            only(quantization.CALIBRATION, each(has_accuracies_of_its_network)),
             findings.differ,
         ),
         "Trainings, accuracies and sizes are consistent",

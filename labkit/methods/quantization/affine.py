@@ -19,8 +19,9 @@ from labkit.data import Dataset
 from labkit.methods import schemas
 from labkit.methods.granularity.experiments import inputs_of
 from labkit.methods.granularity.masks import prunable
-from labkit.methods.learned.base import Learned, answers, plain
+from labkit.methods.learned.base import answers, plain
 from labkit.methods.learned.study import METHOD
+from labkit.methods.quantization.changed import Changed
 from labkit.methods.quantization.networks import called
 from labkit.methods.ratios.sensitivity import MADE_FROM, made_from
 from labkit.methods.schemas import SHARE
@@ -55,17 +56,7 @@ SCHEMAS = {
         MADE_FROM | {"bits": schemas.array(_NUMBER, 16), "probe": schemas.array(schemas.number(-1e6, 1e6), 10)},
         {"float": SHARE} | dict.fromkeys(WAYS, schemas.array(SHARE, 16)),
     ),
-    LOW_BITS: schemas.of_training(LOW_BITS)
-    | {
-        "properties": schemas.of_training(LOW_BITS)["properties"]
-        | {
-            "config": schemas.record(schemas.CONFIG_OF_TRAINING | {"method": METHOD}),
-            "results": schemas.record(
-                {"shrinkage_budget": schemas.POSITIVE, "validation_accuracy": SHARE, "seconds": schemas.POSITIVE}
-                | {"bits": _NUMBER, "before": SHARE}
-            ),
-        }
-    },
+    LOW_BITS: schemas.of_training(LOW_BITS, config={"method": METHOD}, results={"bits": _NUMBER, "before": SHARE}),
 }
 
 
@@ -91,13 +82,6 @@ class Grid:
     def nearest(self, values: Tensor) -> Tensor:
         """float32 like ``values``: each rounded to this grid."""
         return self.values(self.integers(values))
-
-    @property
-    def ends(self) -> tuple[Tensor, Tensor]:
-        """The smallest and the largest number of the grid, shaped like ``scale``."""
-        return self.values(torch.zeros_like(self.zero_point)), self.values(
-            torch.full_like(self.zero_point, 2**self.bits - 1)
-        )
 
 
 def grid(
@@ -137,7 +121,7 @@ def asked(scale_and_zero_point: ScaleAndZeroPoint, low: float, high: float, bits
     try:
         scale, zero_point = answer
         fits = TINY <= float(scale) < math.inf and int(zero_point) == zero_point and 0 <= zero_point < 2**bits
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # an infinite zero point
         fits = False
     if not fits:
         raise LabError(
@@ -225,7 +209,7 @@ class _Rounding(nn.Module):
 
 
 @dataclass(frozen=True)
-class StraightThrough(Learned):
+class StraightThrough(Changed):
     """Trains with weights of ``bits`` bits: every convolution and linear layer computes with rounded weights, and the
     gradient goes to those behind them, times the slope that ``fake_quantize`` says (Jacob et al., section 3; Bengio et
     al., 2013, *Estimating or Propagating Gradients Through Stochastic Neurons*). One grid a layer, laid from its
@@ -244,7 +228,7 @@ class StraightThrough(Learned):
         return [*map(float, asked(self.scale_and_zero_point, -1.0, 3.0, 4)), *said]
 
     def attach(self, model: nn.Module, seed: int) -> None:
-        model.register_buffer("before", torch.zeros(()))
+        super().attach(model, seed)
         for layer in prunable(model).values():
             parametrize.register_parametrization(layer, "weight", _Rounding(self.fake_quantize, self.bits), unsafe=True)
             layer.parametrizations.weight.original.requires_grad_(self.slope == SLOPES[0])
@@ -256,15 +240,10 @@ class StraightThrough(Learned):
             lines = grid(weights.original, self.bits, self.scale_and_zero_point)
             weights[0].scale.copy_(lines.scale)
             weights[0].zero_point.copy_(lines.zero_point)
-        if number == 1:
-            model.before.fill_(training.accuracy(model.eval(), data.validation))
-        return False
-
-    def numbers(self, model: nn.Module) -> dict[str, float]:
-        return {}
+        return super().begin_epoch(model, number, epochs, data)
 
     def finish(self, model: nn.Module, rates: list[float]) -> Finished:
-        return Finished(plain(model), results={"bits": self.bits, "before": round(float(model.before), 6)})
+        return Finished(plain(model), results={"bits": self.bits} | self.before(model))
 
 
 def train_in_bits(

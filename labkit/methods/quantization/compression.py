@@ -10,13 +10,14 @@ from labkit import records, training
 from labkit.data import Dataset
 from labkit.methods import schemas
 from labkit.methods.granularity.masks import network_masks, prunable
-from labkit.methods.learned.base import FLOAT, Learned, checked_share, plain
+from labkit.methods.learned.base import FLOAT, checked_share, plain
 from labkit.methods.learned.study import METHOD
+from labkit.methods.quantization.changed import Changed
 from labkit.methods.quantization.huffman import code_lengths, encode
 from labkit.methods.quantization.networks import called
 from labkit.methods.quantization.sharing import EPOCHS, RATE, Shared, of_network, other_bytes, pack
 from labkit.methods.ratios.sensitivity import MADE_FROM, made_from
-from labkit.methods.schemas import COUNT, POSITIVE, SHARE, TEXT
+from labkit.methods.schemas import COUNT, SHARE, TEXT
 from labkit.records import Record
 from labkit.settings import LabError, Settings
 from labkit.training.method import Finished
@@ -26,19 +27,9 @@ RATIO = 0.7  # of the thin network's weights, the smallest of all layers
 GAP_BITS = tuple(range(9))
 PARTS = ("values", "positions", "codebooks", "tables", "others")
 
-_TRAINED = schemas.of_training(PRUNED)
 _STEP = {"step": TEXT, "accuracy": SHARE, "bytes": schemas.record(dict.fromkeys(PARTS, COUNT))}
 SCHEMAS = {
-    PRUNED: _TRAINED
-    | {
-        "properties": _TRAINED["properties"]
-        | {
-            "config": schemas.record(schemas.CONFIG_OF_TRAINING | {"method": METHOD}),
-            "results": schemas.record(
-                {"shrinkage_budget": POSITIVE, "validation_accuracy": SHARE, "seconds": POSITIVE, "before": SHARE}
-            ),
-        }
-    },
+    PRUNED: schemas.of_training(PRUNED, config={"method": METHOD}, results={"before": SHARE}),
     COMPRESSED: schemas.of_kind(
         COMPRESSED,
         MADE_FROM | {"others": schemas.by_name(TEXT, 8)},
@@ -48,7 +39,7 @@ SCHEMAS = {
 
 
 @dataclass(frozen=True)
-class Pruned(Learned):
+class Pruned(Changed):
     """The share ``target`` of all weights, the smallest |w| of the network, is 0 from the first step on, and the rest is
     trained: section 2, in one step."""
 
@@ -59,27 +50,22 @@ class Pruned(Learned):
         checked_share(self.target)
 
     def attach(self, model: nn.Module, seed: int) -> None:
-        model.register_buffer("before", torch.zeros(()))
+        super().attach(model, seed)
         for name, stays in network_masks(model, "global", self.target).items():
             prunable(model)[name].register_buffer("stays", stays)
 
     @torch.no_grad()
     def begin_epoch(self, model: nn.Module, number: int, epochs: int, data: Dataset) -> bool:
         self.after_step(model, 0.0, 0.0)
-        if number == 1:
-            model.before.fill_(training.accuracy(model.eval(), data.validation))
-        return False
+        return super().begin_epoch(model, number, epochs, data)
 
     @torch.no_grad()
     def after_step(self, model: nn.Module, rate: float, done: float) -> None:
         for layer in prunable(model).values():
             layer.weight.mul_(layer.stays)
 
-    def numbers(self, model: nn.Module) -> dict[str, float]:
-        return {}
-
     def finish(self, model: nn.Module, rates: list[float]) -> Finished:
-        return Finished(plain(model), results={"before": round(float(model.before), 6)})
+        return Finished(plain(model), results=self.before(model))
 
 
 def prune(run: Record, here: Settings, data: Dataset, ratio: float = RATIO, watch=None) -> Record:

@@ -153,24 +153,25 @@ def run(path: Path, images: Tensor, literal: bool = False) -> Tensor:
 def steps_apart(path: Path, network: GraphModule, images: Tensor, literal: bool = False) -> dict[str, list[float]]:
     """How far ONNX Runtime is from torch on ``images``, layer by layer **on equal inputs**, in quantization steps: by
     layer, the largest difference and the share of its outputs that differ at all. Each layer of the file in ``path``
-    gets the integers that its layer in ``network``, the converted graph, got. For networks without branches."""
+    gets the integers that its layer in ``network``, the converted graph, got. For networks without branches. Raises
+    ``LabError`` for the file of a network with another number of layers."""
+    from onnx.shape_inference import infer_shapes
     from onnx.utils import Extractor
 
     model, seen = loaded(path), _integers(network, images)
     names = [node.output[0] for node in model.graph.node if node.op_type == QUANTIZE]
-    extractor, found = Extractor(_with_types(model)), {}
+    if len(names) != len(seen):
+        raise LabError(
+            f"{path} quantizes {len(names)} times and the network {len(seen)} times: give the network that the file was "
+            "exported from."
+        )
+    extractor, found = Extractor(infer_shapes(model)), {}
     for number, ((before, after), (given, wanted)) in enumerate(zip(pairwise(names), pairwise(seen)), 1):
         layer = extractor.extract_model([before], [after])
         steps = (_session(layer, literal, 1, str(path))(given).int() - wanted.int()).abs()
         ops = [node.op_type for node in layer.graph.node if node.op_type not in (QUANTIZE, DEQUANTIZE)]
         found[f"{number} {ops[0]}"] = [int(steps.max()), float((steps > 0).float().mean())]
     return found
-
-
-def _with_types(model):
-    from onnx.shape_inference import infer_shapes
-
-    return infer_shapes(model)
 
 
 def _integers(network: GraphModule, images: Tensor) -> list[Tensor]:

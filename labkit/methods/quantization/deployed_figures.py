@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import LogLocator, PercentFormatter, StrMethodFormatter
 
 from labkit.methods.quantization.deployment_studies import (
     CALIBRATED_ON,
@@ -23,18 +23,24 @@ LATENCIES = {"eager": "torch, as it stands", "lowered": "torch, integer kernels"
 
 
 def calibration_ranges(study: Record, layer: str = "conv8") -> Figure:
-    """Left: how often each value of one activation was seen, and where each calibration ends its range. Right: the range
-    of the network's input by what the calibration was given (min-max). Raises ``LabError`` for a layer that the record
-    does not have."""
+    """Left: how often each value of one activation was seen, and where each calibration ends its range. Right: layer by
+    layer, how long the range is (min-max) that a calibration on other images gives, in ranges that training images give.
+    Raises ``LabError`` for a layer that the record does not have."""
     histograms, ranges = study.results["histograms"], study.results["ranges"]
     if layer not in histograms:
         raise LabError(f"The record has no activation {layer!r}: choose one of {', '.join(histograms)}.")
     seen = histograms[layer]
     calibrations = {name: found[layer] for name, found in ranges.items() if name not in CALIBRATED_ON}
-    inputs = {name: ranges["min-max" if name == "training images" else name]["image"] for name in CALIBRATED_ON}
+    good = ranges["min-max"]
+    long = {
+        name: [(high - low) / (good[place][1] - good[place][0]) for place, (low, high) in ranges[name].items()]
+        for name in CALIBRATED_ON
+        if name != "training images"
+    }
     alt = f"Left: the values of the activation behind {layer}, {seen['range'][0]:.2f} to {seen['range'][1]:.2f}; ranges end at "
-    alt += ", ".join(f"{ends[1]:.2f} ({name})" for name, ends in calibrations.items()) + ". Right: input ranges: "
-    alt += ", ".join(f"{name} {low:.2f} to {high:.2f}" for name, (low, high) in inputs.items()) + "."
+    alt += ", ".join(f"{ends[1]:.2f} ({name})" for name, ends in calibrations.items()) + ". Right: as long as "
+    alt += f"the ranges of training images, at {', '.join(good)}: "
+    alt += "; ".join(f"{name} {', '.join(f'{times:.2f}' for times in found)}" for name, found in long.items()) + "."
     figure, (left, right) = panels(2, alt, height=3.4, width=10)
     edges = np.linspace(*seen["range"], len(seen["counts"]) + 1)
     left.stairs(np.maximum(seen["counts"], 0.5), edges, fill=True, color="0.75")
@@ -42,15 +48,15 @@ def calibration_ranges(study: Record, layer: str = "conv8") -> Figure:
         left.axvline(high, label=name, lw=2, **(style(i) | {"marker": ""}))
     left.set(xlabel=f"value behind {layer}", ylabel="how often (log scale)", yscale="log", ylim=(0.5, None))
     left.legend(title="range ends at", fontsize=8, title_fontsize=8, loc="upper left", bbox_to_anchor=(0.14, 1))
-    for i, (low, high) in enumerate(inputs.values()):
-        right.barh(i, high - low, left=low, **bar_style(i))
-        right.text(high + 0.4, i, f"{low:.1f} to {high:.1f}", va="center", fontsize=9)
-    right.set(
-        xlabel="range of the network's input (min-max)", xlim=(None, 1.25 * max(high for _, high in inputs.values()))
-    )
-    right.set_yticks(range(len(inputs)), inputs)
-    right.invert_yaxis()
-    right.grid(False, axis="y")
+    right.axhline(1, color="black", ls="--", lw=1, label="training images")
+    for i, (name, found) in enumerate(long.items(), 1):
+        right.plot(range(len(good)), found, label=name, ms=5, **style(i))
+    right.set(xlabel="images, then behind each layer", ylabel="length of the range\n(of training images: 1)", yscale="log")
+    right.yaxis.set_major_locator(LogLocator(2))
+    right.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    right.minorticks_off()
+    right.set_xticks(range(len(good)), good, rotation=45)
+    right.legend(title="calibrated on", loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8, title_fontsize=8)
     return figure
 
 
@@ -160,11 +166,12 @@ def _milliseconds(time: dict | None) -> str:
 
 def deployed_table(run: Record) -> str:
     """The files: accuracy, size, how many times smaller than the first (dense, float32), and latencies in ms: median
-    and quartiles."""
+    and quartiles; of those ways to compute that were timed for any file."""
     rows = run.results["rows"]
     batches = list(rows[0]["latency_ms"])
+    ways = [way for way in LATENCIES if any(row["latency_ms"][batch][way] for row in rows for batch in batches)]
     header = ["network", "validation accuracy", "file (bytes)", "times smaller"]
-    header += [f"{label}, batch {batch} (ms)" for batch in batches for label in LATENCIES.values()]
+    header += [f"{LATENCIES[way]}, batch {batch} (ms)" for batch in batches for way in ways]
     table = [
         [
             _label(row),
@@ -172,7 +179,7 @@ def deployed_table(run: Record) -> str:
             f"{row['bytes']:,}",
             f"{rows[0]['bytes'] / row['bytes']:.1f}",
         ]
-        + [_milliseconds(row["latency_ms"][batch][way]) for batch in batches for way in LATENCIES]
+        + [_milliseconds(row["latency_ms"][batch][way]) for batch in batches for way in ways]
         for row in rows
     ]
     return markdown(header, table)
@@ -213,10 +220,11 @@ def vnni_said(run: Record) -> str:
     if has is None:
         return f"torch does not say whether this processor ({name}) has VNNI."
     if has:
-        return f"This processor ({name}) has VNNI: one instruction does what takes float32 four, so int8 can be faster."
+        return f"This processor ({name}) has VNNI: int8 needs one instruction where float32 needs four."
     return (
-        f"This processor ({name}) has no VNNI: it multiplies bytes, adds pairs in 16 bits, and those in 32 bits with three "
-        "instructions where float32 takes four, so int8 can be a third faster at best; with VNNI it is one instruction."
+        f"This processor ({name}) has no VNNI: int8 needs three instructions where float32 needs four and VNNI would need "
+        "one. The first multiplies bytes and adds pairs in 16 bits, the second adds those pairs in 32 bits, the third "
+        "adds that to the sum."
     )
 
 

@@ -1,4 +1,4 @@
-"""Pictures of the framework's path, of 16 bits that overflow, and of what stands in an ONNX file."""
+"""Pictures of the framework's path, of 16 bits that saturate, and of what stands in an ONNX file."""
 
 from collections.abc import Iterator
 from itertools import groupby
@@ -89,8 +89,8 @@ def _arrow(axis, start: tuple[float, float], end: tuple[float, float]) -> None:
 
 
 def saturation() -> Figure:
-    """Two products of a byte and a weight, added in 16 bits as processors without VNNI do: with 8 bits a weight the sum
-    does not fit and stays at the largest number, with 7 bits it always fits."""
+    """Two products of a byte and a weight, added in 16 bits, the first of the three instructions that int8 needs without
+    VNNI: with 8 bits a weight the sum may not fit and saturates, with 7 bits it always fits."""
     cases = {"weights of 8 bits": (255, 127), "weights of 7 bits": (255, 63)}
     sums = {name: 2 * a * w for name, (a, w) in cases.items()}
     said = "; ".join(

@@ -42,6 +42,7 @@ CALIBRATED_ON = {  # what a calibration may be given, made of training images fl
 }
 FORMATS = {"float32": "float32", "int8": "int8, calibrated", "qat": "int8, trained"}  # of files, as they are called
 BATCHES, RUNS, THREADS = (1, 64), 30, 1
+VNNI = ("avx512_vnni", "avx_vnni")  # servers have the first, laptops the second; either will do
 
 RANGE = schemas.array(schemas.number(-1e6, 1e6), 2)
 RANGES = schemas.by_name(RANGE, 300)
@@ -114,17 +115,22 @@ def quantized(
 ) -> GraphModule:
     """A ``graph`` after one of ``WAYS``, ready to be converted. Raises ``LabError`` for another way, and for
     ``static-percentile`` without a function for the range."""
-    if way not in WAYS:
-        raise LabError(f"There is no way {way!r} to quantize: choose one of {', '.join(WAYS)}.")
+    weight_bits = _weight_bits(way)
     if way == "static-percentile" and calibration_range is None:
         raise LabError("static-percentile needs a calibration_range: pass the function that computes it.")
     if way == "dynamic":
         return integer.prepared_for_dynamic(of)
     if way in TRAINED_WAYS:
-        return integer.tuned(integer.trainable(of, weight_bits=WAYS[way]), data.train, TUNE, seed)
+        return integer.tuned(integer.trainable(of, weight_bits=weight_bits), data.train, TUNE, seed)
     others = {"static-min-max": "min-max", "static-percentile": _at(PERCENTILE, calibration_range)}
     calibration = others.get(way, "histogram")
-    return integer.calibrated(integer.prepared(of, calibration, weight_bits=WAYS[way]), calibration_images(data))
+    return integer.calibrated(integer.prepared(of, calibration, weight_bits=weight_bits), calibration_images(data))
+
+
+def _weight_bits(way: str) -> int:
+    if way not in WAYS:
+        raise LabError(f"There is no way {way!r} to quantize: choose one of {', '.join(WAYS)}.")
+    return WAYS[way]
 
 
 def _at(percentile: float, calibration_range: Percentile | None) -> CalibrationRange:
@@ -150,9 +156,7 @@ def integer_run(
     ranges of its activations. Made once. One that was trained keeps its weights (``restored``). Raises ``LabError`` as
     ``quantized`` does."""
     probe = _probe(calibration_range) if way == "static-percentile" else []
-    if way not in WAYS:
-        raise LabError(f"There is no way {way!r} to quantize: choose one of {', '.join(WAYS)}.")
-    config = made_from(run, data) | _settings() | {"weight_bits": WAYS[way], "way": way, "probe": probe}
+    config = made_from(run, data) | _settings() | {"weight_bits": _weight_bits(way), "way": way, "probe": probe}
     config |= {"recipe": asdict(TUNE) if way in TRAINED_WAYS else None}
 
     def work() -> Record:
@@ -249,7 +253,9 @@ def largest_activations(network: nn.Module) -> int:
 def processor() -> dict:
     """What of this processor decides whether integers are fast: torch's name for its vector unit, and whether it has
     VNNI, which adds four products of bytes in 32 bits in one instruction (None: torch does not say)."""
-    vnni = getattr(torch.cpu, "_is_vnni_supported", lambda: None)()
+    able = getattr(torch.cpu, "get_capabilities", dict)()  # not every torch has it
+    either = [able.get(name) for name in VNNI]
+    vnni = True if any(either) else None if None in either else False
     return {"capability": torch.backends.cpu.get_cpu_capability(), "vnni": vnni}
 
 

@@ -43,7 +43,7 @@ def _outside(axis, low: float, high: float, label: str | None = None) -> None:
 
 def _around(lines: Grid) -> tuple[Tensor, float, float]:
     """Places from a third of a grid's length before it to as much behind, and its ends."""
-    low, high = (float(end) for end in lines.ends)
+    low, high = lines.values(torch.tensor([0, 2**lines.bits - 1])).tolist()
     margin = (high - low) / 3
     return torch.linspace(low - margin, high + margin, PLACES), low, high
 

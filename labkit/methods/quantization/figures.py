@@ -95,7 +95,7 @@ def _before_and_after(axis, runs: Sequence[Record]) -> None:
 
 
 def _ticks(axis, runs: Sequence[Record]) -> None:
-    axis.set_xticks(range(len(runs)), [_bits(run) + _control(run) for run in runs])
+    axis.set_xticks(range(len(runs)), [_bits(run) + _slope(run) for run in runs])
 
 
 def _bits(run: Record) -> str:
@@ -103,16 +103,20 @@ def _bits(run: Record) -> str:
     return f"{bits} bit{'s' * (bits > 1)}"
 
 
-def _control(run: Record) -> str:
-    return "\n(true slope)" if run.config["method"].get("slope") == SLOPES[1] else ""
+def _slope(run: Record) -> str:
+    slope = run.config["method"].get("slope")
+    return f"\n{slope} slope" if slope else ""
 
 
 def low_bits(runs: Sequence[Record]) -> Figure:
     """Validation accuracy with weights of few bits: rounded as they stand, and trained through the rounding; short lines:
     the reference seeds. Raises ``LabError`` where there are no runs."""
-    runs = sorted(_some(runs, "train_in_bits"), key=lambda run: (-run.results["bits"], len(run.name)))
+    runs = sorted(
+        _some(runs, "train_in_bits"),
+        key=lambda run: (-run.results["bits"], SLOPES.index(run.config["method"]["slope"])),
+    )
     told = "; ".join(
-        f"{_bits(run)}{_control(run)}".replace("\n", " ")
+        f"{_bits(run)}{_slope(run)}".replace("\n", ", ")
         + f" {run.results['before']:.1%}, trained {run.results['validation_accuracy']:.1%}"
         for run in runs
     )
@@ -227,10 +231,10 @@ def _trained_table(runs: Sequence[Record]) -> str:
     rows = []
     for run in sorted(runs, key=lambda run: (run.kind, network_of(run), -run.results["bits"])):
         seeds, shared = _seeds(run), run.kind == SHARED
-        what = f"{_bits(run)}, {'shared' if shared else 'straight through' + _control(run)}"
+        what = _bits(run) + (", shared" if shared else _slope(run))
         before, after = ([seed.results[key] for seed in seeds] for key in ("before", "validation_accuracy"))
         sizes = [f"{mean(map(size, seeds)) / 1000:.0f}" if shared else "–" for size in (_packed, _coded)]
-        rows.append([f"{network_of(run)}, {what}".replace("\n", " "), band(before), band(after), *sizes])
+        rows.append([f"{network_of(run)}, {what}".replace("\n", ", "), band(before), band(after), *sizes])
     return markdown(["weights", "as they stand", "trained", "kB, packed", "kB, Huffman"], rows)
 
 

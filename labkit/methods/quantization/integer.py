@@ -3,9 +3,12 @@
 ``graph`` -> ``prepared`` -> ``calibrated`` -> ``converted`` -> ``lowered``: the network as a graph; with observers in it;
 after they have seen images; with quantize and dequantize nodes around every layer, which still computes in float32;
 with those nodes and the layers between them merged into integer kernels. ``trainable`` -> ``tuned`` take the place of the
-second and the third step where the network is trained on under quantization. Scheme: Jacob et al., 2018 ("Quantization
-and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference"): activations uint8, affine, a scale and
-a zero point a tensor (section 2.1); weights int8, symmetric, a scale a filter.
+second and the third step where the network is trained on under quantization.
+
+Activations are uint8, affine, with a scale and a zero point a tensor: Jacob et al., *Quantization and Training of Neural
+Networks for Efficient Integer-Arithmetic-Only Inference*, CVPR 2018, section 2.1. Weights, which that paper treats alike,
+are int8, symmetric, with a scale a filter: Krishnamoorthi, *Quantizing Deep Convolutional Networks for Efficient Inference:
+A Whitepaper*, 2018, sections 2.2 and 3.1.
 
 torchao takes seconds to import, so it is imported where it is used.
 """
@@ -86,11 +89,11 @@ def prepared(
     bits: int = BITS,
     weight_bits: int = WEIGHT_BITS,
 ) -> GraphModule:
-    """A copy of a ``graph`` with an observer behind every layer. ``calibration`` says how the observer chooses the range that ``bits`` bits will cover: ``"histogram"``
-    (the framework's default: the range of least squared error), ``"min-max"``, or a function of the values that it
-    saw. Weights are rounded to ``weight_bits`` bits and kept in eight: a processor without VNNI adds two products of
-    uint8 and int8 in 16 bits, which saturate, and with 7 bits they cannot. Raises ``LabError`` for a calibration of
-    another name and for bits outside 2..8."""
+    """A copy of a ``graph`` with an observer behind every layer. ``calibration`` says how the observer chooses the range
+    that ``bits`` bits will cover: ``"histogram"`` (the framework's default: the range of least squared error),
+    ``"min-max"``, or a function of the values that it saw. Weights are rounded to ``weight_bits`` bits and kept in eight:
+    a processor without VNNI adds two products of uint8 and int8 in 16 bits, which saturate, and with 7 bits they cannot.
+    Raises ``LabError`` for a calibration of another name and for bits outside 2..8."""
     with _quiet():
         from torchao.quantization.pt2e import observer
         from torchao.quantization.pt2e.quantize_pt2e import prepare_pt2e

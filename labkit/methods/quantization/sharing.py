@@ -4,7 +4,8 @@ Han, Mao and Dally, *Deep Compression: Compressing Deep Neural Networks with Pru
 Coding*, ICLR 2016, section 3.
 """
 
-import copy
+import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,11 +20,12 @@ from labkit import files, training
 from labkit.data import Dataset
 from labkit.methods import schemas
 from labkit.methods.granularity.masks import prunable
-from labkit.methods.learned.base import FLOAT, Learned, plain
+from labkit.methods.learned.base import FLOAT, plain
 from labkit.methods.learned.study import METHOD
+from labkit.methods.quantization.changed import Changed
 from labkit.methods.quantization.huffman import code_lengths, encode
 from labkit.methods.quantization.networks import called
-from labkit.methods.schemas import COUNT, POSITIVE, SHARE
+from labkit.methods.schemas import COUNT, SHARE
 from labkit.records import Record
 from labkit.settings import LabError, Settings
 from labkit.training.method import Finished
@@ -34,25 +36,19 @@ codebook after the step."""
 
 SHARED = "quantization-shared"
 STEPS = 30  # of k-means at most
+PATIENCE = 0.5  # seconds for a step; one that computes all weights of a layer at once takes a hundredth of it
 EPOCHS, RATE = 1, 0.02  # of the training of a codebook
 FACTOR = 0.01  # of that rate for codebooks: their gradients are sums over all weights that share an entry
 PROBE = (-1.0, -0.75, 0.1, 0.3, 2.0), (-1.0, 0.0, 1.0, 5.0)
 
-_TRAINED = schemas.of_training(SHARED)
 PARTS = ("indices", "codebooks", "others")
 SCHEMAS = {
-    SHARED: _TRAINED
-    | {
-        "properties": _TRAINED["properties"]
-        | {
-            "config": schemas.record(schemas.CONFIG_OF_TRAINING | {"method": METHOD}),
-            "results": schemas.record(
-                {"shrinkage_budget": POSITIVE, "validation_accuracy": SHARE, "seconds": POSITIVE}
-                | {"bits": schemas.integer(1, 16), "before": SHARE, "coded": COUNT}
-                | {"bytes": schemas.record(dict.fromkeys(PARTS, COUNT))}
-            ),
-        }
-    }
+    SHARED: schemas.of_training(
+        SHARED,
+        config={"method": METHOD},
+        results={"bits": schemas.integer(1, 16), "before": SHARE, "coded": COUNT}
+        | {"bytes": schemas.record(dict.fromkeys(PARTS, COUNT))},
+    )
 }
 
 
@@ -100,13 +96,18 @@ def linear_start(weights: Tensor, clusters: int) -> Tensor:
 
 def kmeans(weights: Tensor, clusters: int, kmeans_step: KMeansStep, steps: int = STEPS) -> Shared:
     """``weights``, of any shape, shared by k-means (section 3.1, equation 2) from the linear start: ``kmeans_step`` until
-    no index changes, ``steps`` times at most. Raises ``LabError`` as ``linear_start`` does, and for a step that does not
-    answer with indices and a codebook."""
+    no index changes, ``steps`` times at most; a first step of more than ``PATIENCE`` seconds is said. Raises ``LabError``
+    as ``linear_start`` does, and for a step that does not answer with indices and a codebook."""
     flat = weights.detach().flatten().cpu()
     codebook, indices = linear_start(flat, clusters), None
-    for _ in range(steps):
-        before = indices
+    for number in range(steps):
+        before, started = indices, time.perf_counter()
         indices, codebook = stepped(kmeans_step, flat, codebook)
+        if not number and (seconds := time.perf_counter() - started) > PATIENCE:
+            print(
+                f"kmeans_step took {seconds:.1f} s for {len(flat):,} weights, and up to {steps - 1} steps more follow: "
+                "let it compute all weights at once, with no loop over them, or wait."
+            )
         if before is not None and torch.equal(before, indices):
             break
     return Shared(indices.view(weights.shape), codebook)
@@ -146,19 +147,12 @@ def _with_zeros(weight: Tensor, clusters: int, kmeans_step: KMeansStep) -> Share
     stays = weight != 0
     if stays.all():
         return kmeans(weight, clusters, kmeans_step)
+    if not stays.any():
+        return Shared(torch.zeros_like(weight, dtype=torch.int64), torch.zeros(clusters))
     rest = kmeans(weight[stays], clusters - 1, kmeans_step)
     indices = torch.zeros(weight.shape, dtype=torch.int64)
     indices[stays] = rest.indices + 1
     return Shared(indices, torch.cat([torch.zeros(1), rest.codebook]))
-
-
-@torch.no_grad()
-def with_weights(model: nn.Module, shared: dict[str, Shared]) -> nn.Module:
-    """A copy of ``model`` that computes with shared weights."""
-    model = copy.deepcopy(model)
-    for name, layer in prunable(model).items():
-        layer.weight.copy_(shared[name].weights)
-    return model
 
 
 # In a file
@@ -201,18 +195,21 @@ def read_weights(path: Path, model: nn.Module, clusters: int) -> dict[str, Share
         content = path.read_bytes()
     except OSError as error:
         raise LabError(f"{path} cannot be read ({error}): write it first.") from None
-    bits, found, start = index_bits(clusters), {}, 0
-    shapes = {name: layer.weight.shape for name, layer in prunable(model).items()}
-    ends = [4 * clusters + (shape.numel() * bits + 7) // 8 for shape in shapes.values()]
-    if len(content) != sum(ends):
+    bits, found, place = index_bits(clusters), {}, 0
+    try:
+        for name, layer in prunable(model).items():
+            codebook = np.frombuffer(content, "<f4", clusters, place).astype(np.float32)
+            place += codebook.nbytes
+            indices = unpack(content[place:], bits, layer.weight.numel())
+            place += len(pack(indices, bits))
+            found[name] = Shared(indices.view_as(layer.weight), torch.from_numpy(codebook))
+    except (ValueError, LabError):  # the file ends within a layer
+        place = math.inf
+    if place != len(content):
         raise LabError(
-            f"{path} has {len(content):,} bytes; such a network has {sum(ends):,}: give the file's own network."
+            f"{path} has {len(content):,} bytes, {'fewer' if place > len(content) else 'more'} than the layers of this "
+            f"network with {clusters} clusters: give the file's own network and number of clusters."
         )
-    for (name, shape), length in zip(shapes.items(), ends):
-        codebook = np.frombuffer(content, "<f4", clusters, start).astype(np.float32)
-        indices = unpack(content[start + 4 * clusters : start + length], bits, shape.numel())
-        found[name] = Shared(indices.view(shape), torch.from_numpy(codebook))
-        start += length
     return found
 
 
@@ -267,7 +264,7 @@ class _Lookup(nn.Module):
 
 
 @dataclass(frozen=True)
-class TrainedCodebook(Learned):
+class TrainedCodebook(Changed):
     """Shares the weights of each layer among ``clusters`` numbers, and trains these: which weights go together is
     settled before the first step. The optimizer sees sums over many weights, so it takes ``FACTOR`` of the learning
     rate for them; biases and batch normalization train on."""
@@ -281,7 +278,7 @@ class TrainedCodebook(Learned):
         return [round(number, 6) for number in (*map(float, indices), *codebook.tolist())]
 
     def attach(self, model: nn.Module, seed: int) -> None:
-        model.register_buffer("before", torch.zeros(()))
+        super().attach(model, seed)
         shared = share(model, self.clusters, self.kmeans_step)
         for name, layer in prunable(model).items():
             parametrize.register_parametrization(layer, "weight", _Lookup(shared[name]), unsafe=True)
@@ -291,15 +288,6 @@ class TrainedCodebook(Learned):
         books = [layer.parametrizations.weight[0].codebook for layer in prunable(model).values()]
         return [{"params": books, "weight_decay": 0.0, "factor": FACTOR}]
 
-    @torch.no_grad()
-    def begin_epoch(self, model: nn.Module, number: int, epochs: int, data: Dataset) -> bool:
-        if number == 1:
-            model.before.fill_(training.accuracy(model.eval(), data.validation))
-        return False
-
-    def numbers(self, model: nn.Module) -> dict[str, float]:
-        return {}
-
     def finish(self, model: nn.Module, rates: list[float]) -> Finished:
         network = plain(model)
         shared = of_network(network, self.clusters)
@@ -308,7 +296,7 @@ class TrainedCodebook(Learned):
             "codebooks": sum(4 * len(layer.codebook) for layer in shared.values()),
             "others": other_bytes(network),
         }
-        results = {"bits": index_bits(self.clusters), "before": round(float(model.before), 6)}
+        results = {"bits": index_bits(self.clusters)} | self.before(model)
         return Finished(network, results=results | {"coded": coded_bytes(shared), "bytes": size})
 
 

@@ -8,7 +8,7 @@ from labkit.training.together import START_UP
 
 HALF = 0.5  # the dense network has half the profile's width; the thin one keeps 1 - networks.RATIO of that
 BY_HAND = 3 * 7  # accuracies of rounded weights: ways of laying the levels, from 8 bits down to 2
-LIVE = 6  # epochs with rounded, shared and pruned weights, and one of QAT that counts twice
+LIVE = 6  # epochs of the thin network: five with rounded, shared and pruned weights, and what stands in front of these
 REST = 60  # exports, integer kernels, calibrations and the timing of files
 
 

@@ -73,8 +73,40 @@ def test_the_courses_own_records_contradict_nothing(tmp_path):
         (without("trained"), "thin: it was made from 'trained', which is not among the records"),
         (without("trained"), "dense, float32: there is no training of this network"),
         (changed("deployed", "results", "rows", 3, "surplus", 1), "The record 'deployed' is not one"),
+        (changed("deployed", "results", "rows", 3, "macs", 1_000_000), "thin, int8: 1,000,000 macs; its network has"),
+        (changed("deployed", "results", "rows", 0, "parameters", 7), "dense, float32: 7 parameters; its network has"),
+        (
+            changed("compressed-thin", "results", "steps", 2, "accuracy", 0.9991),
+            "step pruned: validation accuracy: 0.99",
+        ),
+        (changed("compressed-thin", "results", "steps", 1, "accuracy", 0.5), "step thin: validation accuracy 50.00%"),
+        (changed("compressed-thin", "results", "steps", 0, "bytes", "values", 9), "step dense: 9 bytes of values"),
+        (changed("compressed-thin", "results", "steps", 1, "bytes", "values", 9), "step thin: 9 bytes of values"),
+        (
+            changed("compressed-thin", "results", "steps", 3, "bytes", "codebooks", 9),
+            "step shared: 9 bytes of codebooks",
+        ),
+        (changed("compressed-thin", "results", "steps", 4, "bytes", "others", 9), "step coded: 9 bytes of others"),
+        (changed("compressed-thin", "results", "steps", 4, "step", "shared"), "compressed-thin: its steps are"),
+        (without("pruned-thin"), "compressed-thin: step pruned: it was made from 'pruned-thin', which is not among"),
+        (
+            changed("integer-thin-qat", "results", "validation_accuracy", 0.9991),
+            "integer-thin-qat: validation accuracy",
+        ),
+        (
+            changed("integer-thin-qat", "results", "float_accuracy", 0.5),
+            "integer-thin-qat: float32: validation accuracy",
+        ),
+        (
+            changed("calibration-thin", "results", "rows", 7, "validation_accuracy", 0.9991),
+            "calibration-thin: validation",
+        ),
+        (
+            changed("calibration-thin", "config", "parent", "elsewhere"),
+            "calibration-thin: it was made from 'elsewhere'",
+        ),
     ],
-    ids=range(18),
+    ids=range(32),
 )
 def test_what_cannot_be_is_said(contents, sentence, tmp_path):
     assert sentence in said(contents, tmp_path)
