@@ -1,9 +1,9 @@
 """Copy finished runs into data/reference: ``python data/make_reference.py runs/quick-shapes-seed0/lab1 [--weights]``;
 without a folder, only bring the tables in README.md and docs/ up to date.
 
-Records, figures and tables always ship; scaling factors but for fine-tunings of lab 2 and trainings of lab 4, where
-nothing reads them. Weights
-ship with ``--weights``, as float16, for the runs that a later notebook starts from.
+Records, figures and tables always ship; scaling factors but for fine-tunings of lab 2, notebook 12's runs and trainings
+of lab 4, where nothing reads them. Weights ship with ``--weights``, as float16, for the runs that a later notebook
+starts from.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from labkit import amc, criteria, files, front, granularity, learned, ratios, records
+from labkit import amc, criteria, files, front, granularity, learned, quantization, ratios, records
 from labkit.course import labs
 from labkit.methods import page
 from labkit.methods.learned.published import SESSION, STR
@@ -25,7 +25,7 @@ from labkit.tools import figures
 from labkit.view.tables import markdown, percent
 
 STARTED_FROM = ("sparsity", "pruning")
-WITHOUT_FACTORS = {*front.KINDS, *amc.KINDS, ratios.TUNED, learned.KIND}
+WITHOUT_FACTORS = {*front.KINDS, *amc.KINDS, ratios.TUNED, learned.KIND, *quantization.KINDS}
 DOCS = REPOSITORY / "docs"
 PAGES = [REPOSITORY / "README.md", DOCS / "results.md", DOCS / "course.md"]
 SWEPT = REFERENCE / "half-folder-cifar10-seed0" / "lab1"  # the run that is likest to the published curve
@@ -128,11 +128,12 @@ def hours_table() -> str:
 
 
 def sections_of(notebook: str) -> dict[int, int]:
-    """Minutes by section, of the table in a notebook's first cell; what trains or may take longer is not counted."""
+    """Minutes by section, of the table in a notebook's first cell, exercises included; what trains is not counted."""
     path = REPOSITORY / "notebooks" / f"{notebook}.ipynb"
     first = json.loads(path.read_text(encoding="utf-8"))["cells"][0]["source"]
     return {
-        int(number): int(minutes) for number, minutes in re.findall(r"^\| (\d+) [^|]*\| (\d+)", "".join(first), re.M)
+        int(number): sum(map(int, re.findall(r"\d+", minutes)))
+        for number, minutes in re.findall(r"^\| (\d+) [^|]*\| (\d[^|]*)\|", "".join(first), re.M)
     }
 
 
@@ -141,9 +142,10 @@ def minutes_of(notebook: str, sections: list[int]) -> int:
 
 
 def named(course: dict[str, list[int]]) -> Iterator[tuple[str, list[int]]]:
-    """A course's notebooks by their full names, with the chosen sections; an empty list stands for all."""
+    """A course's notebooks by their full names, with the chosen sections; an empty list stands for all. A notebook that
+    no lab has yet is not among them."""
     names = {name[:2]: name for lab in labs.LABS for name in lab.notebooks}
-    return ((names[number], sections) for number, sections in course.items())
+    return ((names[number], sections) for number, sections in course.items() if number in names)
 
 
 def _part(notebook: str, sections: list[int] | None) -> str:

@@ -25,7 +25,7 @@ class Outcome:
     images, of what is left and of the dense network with the same seed, 0..1. ``bytes`` and ``macs``: what is left of
     the dense network's file and multiply-accumulates, as shares; None where the number says nothing. ``trained``: whether
     weights were trained while or after it was made smaller. ``time``: the share of the dense network's latency with one
-    image on a CPU, where it was measured.
+    image on a CPU, where it was measured or predicted from measurements.
     """
 
     method: str

@@ -149,12 +149,13 @@ def results(folder: Path) -> str:
     return "\n\n".join(parts)
 
 
-SUMMED = {"amc": "AMC", "random": "Chance, as many tries"}
+SUMMED = {"amc": "AMC", "random": "Chance, as many tries", "uniform": "Every layer alike"}
 """What stands on the course's page, by policy: its name in print."""
 
 
 def summary(folder: Path) -> list[Outcome]:
-    """The policies that the agent and chance found in one lab's folder, fine-tuned."""
+    """The policies that the agent and chance found in one lab's folder, and the one that cuts every layer alike,
+    fine-tuned."""
     found = []
     for study in load_all(folder, COMPARED):
         dense = study.specification

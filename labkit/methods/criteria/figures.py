@@ -1,5 +1,6 @@
 """The criteria's figures and tables, drawn from records."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import mean
 
@@ -18,8 +19,10 @@ from labkit.view.plots import COLOURS, MARKERS, panels
 from labkit.view.tables import band, markdown
 
 Guess = tuple[str, float]
-SUMMED = {"lasso": ("LASSO", "reconstructed"), "thinet": ("ThiNet", "tuned"), "random": ("Random channels", "tuned")}
-"""What stands on the course's page, by criterion: its name in print, and one of ``STAGES``."""
+SUMMED = {"lasso": ("LASSO", ("reconstructed", "tuned")), "thinet": ("ThiNet", ("tuned",))}
+SUMMED |= {"random": ("Random channels", ("tuned",))}
+"""What stands on the course's page, by criterion: its name in print, and some of ``STAGES``; one criterion at two of
+them, since otherwise a criterion and a stage could not be told from each other."""
 
 
 def _seeds(study: Record) -> list[dict]:
@@ -165,12 +168,16 @@ def summary(folder: Path) -> list[Outcome]:
         dense, before = study.specification, study.results["parent"]
         for column, ratio in enumerate(study.config["ratios"]):
             left = thinner(dense, _uniform(dense, ratio))
-            for name, (method, stage) in SUMMED.items():
+            for name, method, stage in _summed():
                 setting = f"{ratio:.0%} of every layer's channels, {STAGES[stage]}"
                 after = study.results["validation"][name][stage][column], before
                 more = left | {"trained": stage == "tuned"}
                 found.append(Outcome(method, setting, CHANNELS, "07_criteria", study, dense, *after, **more))
     return found
+
+
+def _summed() -> Iterator[tuple[str, str, str]]:
+    return ((name, method, stage) for name, (method, stages) in SUMMED.items() for stage in stages)
 
 
 def _uniform(network: Specification, ratio: float) -> Specification:

@@ -18,10 +18,12 @@ from labkit.methods.front.view import points, table
 from labkit.methods.front.work import CUT, POLICY, TRAINED, TUNED
 from labkit.methods.outcomes import CHANNELS, Outcome, thinner
 from labkit.records import Record, experiment_name, folders_with_runs, load_all
+from labkit.settings import LabError
 from labkit.view.plots import COLOURS, bar_style, panels, style
 from labkit.view.tables import band, markdown
 
 SUMMED = 0.3  # the ratio of the fronts that stands on the course's page
+SUMMED_POLICIES = {"global": "Ranked globally", "uniform": "Every group alike"}  # there, in print
 LEFT = {"parameters": "parameters left", "macs": "MACs left"}
 
 
@@ -306,7 +308,8 @@ def results(folder: Path) -> str:
 
 
 def summary(folder: Path) -> list[Outcome]:
-    """What the runs in one lab's folder show: every front at the ratio ``SUMMED``, and the hand-tuned policies."""
+    """What the runs in one lab's folder show: every front at the ratio ``SUMMED``, and the hand-tuned policies. Raises
+    ``LabError`` for a run whose unpruned network is not beside it."""
     runs, found = {run.name: run for run in load_all(folder)}, []
 
     def add(run: Record, dense: Record, method: str, setting: str, macs: float | None = None) -> None:
@@ -314,15 +317,24 @@ def summary(folder: Path) -> list[Outcome]:
         left = thinner(dense.specification, run.specification, macs)
         found.append(Outcome(method, setting, CHANNELS, "08_front", run, dense.specification, accuracy, before, **left))
 
+    def made_of(run: Record) -> Record:
+        if run.config["parent"] not in runs:
+            raise LabError(
+                f"{run.folder} was made of {run.config['parent']}, which is not beside it: make it there again."
+            )
+        return runs[run.config["parent"]]
+
     share = f"{SUMMED:.0%} of the channels"
     for run in runs.values():
-        parent = runs.get(run.config.get("parent"))
-        if run.kind == TUNED and parent and parent.kind == CUT and parent.config["ratio"] == SUMMED:
-            method = {"global": "Ranked globally", "uniform": "Every group alike"}[parent.config["policy"]]
+        if run.kind not in (TUNED, POLICY):
+            continue
+        parent = made_of(run)
+        if parent.kind == CUT and parent.config["ratio"] == SUMMED:
+            policy = parent.config["policy"]
             costs = parent.results["macs"], parent.results["parent_macs"]
-            add(run, runs[parent.config["parent"]], method, share, costs[0] / costs[1])
-        elif run.name == f"global-{100 * SUMMED:g}" and parent:
-            add(run, parent, "Ranked globally", share)
-        elif run.kind == POLICY and parent and not run.name.startswith(BY_SENSITIVITY):
+            add(run, made_of(parent), SUMMED_POLICIES.get(policy, policy), share, costs[0] / costs[1])
+        elif run.name == f"global-{100 * SUMMED:g}":
+            add(run, parent, SUMMED_POLICIES["global"], share)
+        elif run.kind == POLICY and not run.name.startswith(BY_SENSITIVITY):
             add(run, parent, "Policy by hand", run.name.removeprefix("policy-").replace("-", " "))
     return found

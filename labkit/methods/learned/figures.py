@@ -217,11 +217,12 @@ PRINTED = {
 
 
 def summary(folder: Path) -> list[Outcome]:
-    """Of every method in one lab's folder the run with the fewest bytes, explorations left out."""
+    """Of every method in one lab's folder the run with the fewest bytes, explorations left out; nothing as long as
+    there is no training without a method, which notebook 11 makes after others."""
     runs = [run for run in compared(load_all(folder, KIND)) if not run.name.startswith(EXPLORED)]
     dense = _dense(runs)
     smallest = {family(run): run for run in sorted(runs, key=lambda run: -run.results["bytes"])}
-    return [_point(run, dense) for name, run in smallest.items() if name in PRINTED] if dense else []
+    return [_point(run, dense) for run in smallest.values() if run is not dense] if dense else []
 
 
 def _point(run: Record, dense: Record) -> Outcome:
@@ -231,7 +232,7 @@ def _point(run: Record, dense: Record) -> Outcome:
     setting = f"{target:.0%} of the {what}" if target else f"as many {what} as it takes"
     setting = "bit lengths learned" if removed == BITS else setting
     return Outcome(
-        method=PRINTED[family(run)],
+        method=PRINTED.get(family(run), family(run)),
         setting=setting,
         removed=removed,
         notebook="11_pruning_while_training",

@@ -82,6 +82,7 @@ from labkit.methods.quantization.integer import (
 )
 from labkit.methods.quantization.networks import SCHEMAS as _OF_NETWORKS
 from labkit.methods.quantization.networks import THIN, TRAINED, thinned, trained
+from labkit.methods.quantization.outcomes import summary
 from labkit.methods.quantization.sharing import SCHEMAS as _OF_SHARING
 from labkit.methods.quantization.sharing import (
     SHARED,
@@ -123,5 +124,5 @@ __all__ += ["export", "figures", "file_of", "framework_path", "gap_bits", "gaps_
 __all__ += ["integer_run", "integer_table", "kmeans", "kmeans_picture", "known", "levels_used", "linear_start"]
 __all__ += ["low_bits", "of_network", "onnx_graphs", "pack", "packed_picture", "phone_table", "prepared", "prune"]
 __all__ += ["quantize_nodes", "ranges", "read_weights", "relative", "results", "round_weights", "run", "saturation"]
-__all__ += ["share", "sharing_accuracy", "sharing_picture", "staircase", "steps_figure", "straight_through", "thinned"]
-__all__ += ["train_in_bits", "train_shared", "trained", "unpack", "vnni_said", "write_weights"]
+__all__ += ["share", "sharing_accuracy", "sharing_picture", "staircase", "steps_figure", "straight_through", "summary"]
+__all__ += ["thinned", "train_in_bits", "train_shared", "trained", "unpack", "vnni_said", "write_weights"]

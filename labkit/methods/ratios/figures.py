@@ -1,6 +1,6 @@
 """The figures and tables of sensitivity, schedules, regularization and NetAdapt, drawn from records."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -333,19 +333,20 @@ def summary(folder: Path) -> list[Outcome]:
     """The smallest network by the sensitivity curves, and NetAdapt's last one, of the runs in one lab's folder."""
     runs, found = {run.name: run for run in load_all(folder)}, []
 
-    def add(run: Record, dense: Specification, widths: list[int], accuracy: float, before: float, *words: str) -> None:
-        left = thinner(dense, dense.with_widths(widths))
-        found.append(Outcome(*words, CHANNELS, "09_ratios", run, dense, accuracy, before, **left))
+    def add(run: Record, dense: Specification, accuracies: Iterable[float], *words: str, widths, time=None) -> None:
+        left = thinner(dense, dense.with_widths(list(widths))) | {"time": time}
+        found.append(Outcome(*words, CHANNELS, "09_ratios", run, dense, *accuracies, **left))
 
     target = min(TARGETS)
     chosen = runs.get(f"{BY_SENSITIVITY}-{100 * target:g}")
     if chosen and (dense := runs.get(chosen.config["parent"])):
         accuracies = (run.results["validation_accuracy"] for run in (chosen, dense))
-        widths = list(chosen.specification.widths)
-        add(chosen, dense.specification, widths, *accuracies, "Sensitivity curves", f"{target:.0%} of the MACs stay")
+        words = "Sensitivity curves", f"{target:.0%} of the MACs stay"
+        add(chosen, dense.specification, accuracies, *words, widths=chosen.specification.widths)
     for study in (run for run in runs.values() if run.kind == SEARCH):
         last = study.results["iterations"][-1]
-        accuracy = last["candidates"][last["chosen"]]["accuracy"]
-        steps = f"{study.config['short']} training steps an iteration, not fine-tuned"
-        add(study, study.specification, plans(study)[-1].widths, accuracy, study.results["parent"], "NetAdapt", steps)
+        chosen = last["candidates"][last["chosen"]]
+        words = "NetAdapt", f"{study.config['short']} training steps an iteration, not fine-tuned"
+        left = {"widths": plans(study)[-1].widths, "time": chosen["predicted"] / study.results["start"]}
+        add(study, study.specification, (chosen["accuracy"], study.results["parent"]), *words, **left)
     return found

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from labkit.methods.outcomes import CHANNELS, Outcome, thinner
 from labkit.methods.slimming.figures import seed_bands, under_threshold
 from labkit.records import Record, experiment_name, folders_with_runs, load, load_all
+from labkit.settings import LabError
 from labkit.view.tables import band, markdown, percent
 
 
@@ -202,10 +203,13 @@ MADE = {"fine-tuning": ("fine-tuned", "fine-tuned"), "from-scratch": ("from scra
 
 def summary(folder: Path) -> list[Outcome]:
     """The runs in one lab's folder with the largest λ: at each prune ratio with BatchNorm re-estimated, fine-tuned at
-    the learning rate that is best on validation images, and as thin but trained from scratch."""
+    the learning rate that is best on validation images, and as thin but trained from scratch. Raises ``LabError``
+    where there are trainings with a penalty and none without."""
     trained, table = load_all(folder, "sparsity"), _summary(folder)
-    if not trained or trained[0].config["lambda"] > 0:
+    if not trained:
         return []
+    if trained[0].config["lambda"] > 0:
+        raise LabError(f"{trained[0].folder} has a penalty and no training beside it has none: train with λ = 0 too.")
     dense, strong = trained[0], trained[-1].config["lambda"]
     times = (
         {(row["stage"], row["ratio"]): row["latency_ms"]["median"] for row in table.results["rows"]} if table else {}
