@@ -452,7 +452,7 @@ def test_every_figure_is_drawn_from_the_records_and_says_what_it_shows(made, her
         assert len(figure.get_label()) > 60 and all(axis.get_xlabel() for axis in figure.axes)
         assert any(axis.get_ylabel() for axis in figure.axes)
     labels = [label.get_text() for label in drawn["quantization-low-bits"].axes[0].get_xticklabels()]
-    assert labels == ["2 bits\nstraight-through slope", "2 bits\ntrue slope"]
+    assert labels == ["2 bits\nstraight-through\nslope", "2 bits\ntrue\nslope"]
     heights = [bar.get_height() for bar in drawn["quantization-low-bits"].axes[0].patches]
     trained, flat = made["low-bits-thin-2"].results, made["low-bits-thin-2-flat"].results
     assert heights == [trained["before"], flat["before"], trained["validation_accuracy"], flat["validation_accuracy"]]

@@ -51,7 +51,9 @@ def calibration_ranges(study: Record, layer: str = "conv8") -> Figure:
     right.axhline(1, color="black", ls="--", lw=1, label="training images")
     for i, (name, found) in enumerate(long.items(), 1):
         right.plot(range(len(good)), found, label=name, ms=5, **style(i))
-    right.set(xlabel="images, then behind each layer", ylabel="length of the range\n(of training images: 1)", yscale="log")
+    right.set(
+        xlabel="images, then behind each layer", ylabel="length of the range\n(of training images: 1)", yscale="log"
+    )
     right.yaxis.set_major_locator(LogLocator(2))
     right.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     right.minorticks_off()

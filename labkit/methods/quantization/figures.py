@@ -95,7 +95,7 @@ def _before_and_after(axis, runs: Sequence[Record]) -> None:
 
 
 def _ticks(axis, runs: Sequence[Record]) -> None:
-    axis.set_xticks(range(len(runs)), [_bits(run) + _slope(run) for run in runs])
+    axis.set_xticks(range(len(runs)), [_weights(run).replace(", ", "\n").replace(" slope", "\nslope") for run in runs])
 
 
 def _bits(run: Record) -> str:
@@ -103,9 +103,10 @@ def _bits(run: Record) -> str:
     return f"{bits} bit{'s' * (bits > 1)}"
 
 
-def _slope(run: Record) -> str:
+def _weights(run: Record) -> str:
+    """The bits, and by which slope they were trained, of weights that are not shared."""
     slope = run.config["method"].get("slope")
-    return f"\n{slope} slope" if slope else ""
+    return _bits(run) + (f", {slope} slope" if slope else "")
 
 
 def low_bits(runs: Sequence[Record]) -> Figure:
@@ -116,9 +117,7 @@ def low_bits(runs: Sequence[Record]) -> Figure:
         key=lambda run: (-run.results["bits"], SLOPES.index(run.config["method"]["slope"])),
     )
     told = "; ".join(
-        f"{_bits(run)}{_slope(run)}".replace("\n", ", ")
-        + f" {run.results['before']:.1%}, trained {run.results['validation_accuracy']:.1%}"
-        for run in runs
+        f"{_weights(run)} {run.results['before']:.1%}, trained {run.results['validation_accuracy']:.1%}" for run in runs
     )
     figure, (axis,) = panels(1, f"Validation accuracy before and after training at low bits: {told}.", 3.3, 8.2)
     _before_and_after(axis, runs)
@@ -231,10 +230,10 @@ def _trained_table(runs: Sequence[Record]) -> str:
     rows = []
     for run in sorted(runs, key=lambda run: (run.kind, network_of(run), -run.results["bits"])):
         seeds, shared = _seeds(run), run.kind == SHARED
-        what = _bits(run) + (", shared" if shared else _slope(run))
+        what = _weights(run) + ", shared" * shared
         before, after = ([seed.results[key] for seed in seeds] for key in ("before", "validation_accuracy"))
         sizes = [f"{mean(map(size, seeds)) / 1000:.0f}" if shared else "–" for size in (_packed, _coded)]
-        rows.append([f"{network_of(run)}, {what}".replace("\n", ", "), band(before), band(after), *sizes])
+        rows.append([f"{network_of(run)}, {what}", band(before), band(after), *sizes])
     return markdown(["weights", "as they stand", "trained", "kB, packed", "kB, Huffman"], rows)
 
 
