@@ -315,13 +315,13 @@ def too_wide_is_a_matter_of_bits_and_too_narrow_is_not():
         for bits in (8, 4):
             assert lost["not normalised", "min-max", bits] > 0.1
             assert lost["training images", "percentile 99", bits] > lost["training images", "percentile 99.9", bits]
-        noise = lost["noise", "min-max", 8]
-        assert noise > 0.05 if run.folder.parent in SHAPES else noise < 0.01
+        noise = [points for (images, _, bits), points in lost.items() if images == "noise" and bits == 8]
+        assert min(noise) > 0.02 if run.folder.parent in SHAPES else max(noise) < 0.01
         deep, wide = (run.results["ranges"][way] for way in ("percentile 99", "min-max"))
         behind = [layer for layer in wide if layer != "image"]
-        assert sum(deep[layer][1] < 0.5 * wide[layer][1] for layer in behind) >= len(behind) - 1
+        assert sum(deep[layer][1] < 0.5 * wide[layer][1] for layer in behind) > len(behind) / 2
     return [
-        "more than half of the range behind nearly every layer",
+        "more than half of the range behind most layers",
         "Noise does it on `shapes`, but not on photographs",
     ]
 
