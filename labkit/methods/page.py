@@ -37,8 +37,15 @@ APART = 12  # pixels between a number and any other mark; to the sides more, sin
 HALF, TENTH = "50% of the channels", "90% of the channels"
 SLIMMING = "Network Slimming"
 IN_WORDS = (
-    (False, "BitPruning", "bit lengths learned", "", "2.3 bits a weight", (-30, -50)),
-    (False, "AutoPrune", "as many weights as it takes", "", "nine of ten\nweights zero", (-62, -34)),
+    (False, "BitPruning", "bit lengths learned", "", "2.3 bits a weight", (-64, 52)),
+    (
+        False,
+        "Deep Compression",
+        "channels cut, weights cut, shared and coded",
+        "",
+        "channels, zeros, shared\nvalues: all together",
+        (-8, 62),
+    ),
     (False, SLIMMING, f"{HALF}, fine-tuned", "", "half of the\nchannels, six\nepochs more", (-21, 100)),
     (False, SLIMMING, f"{HALF}, BatchNorm re-estimated", "", "the same cut,\nnothing trained", (22, -46)),
     (False, SLIMMING, f"{TENTH}, fine-tuned", "", "a tenth of the channels,\nsix epochs more", (40, 44)),
@@ -329,12 +336,11 @@ def _lost(row: Row) -> float:
 WHENS = (
     When(
         "a smaller file",
-        "Store fewer bits, or only the weights that are not zero",
-        lambda row: row.kept,
+        "Cut channels, then let the weights that stay share a few values, or learn how many bits each layer needs",
+        lambda row: _lost(row) < 2,
         lambda row: row.left("bytes") or 1,
-        "Four classes and eight epochs; bytes are counted. Somebody has to pack the numbers, and to unpack them again. "
-        "By itself that saves no time: the processor multiplies as much as before. All of it together, Deep "
-        "Compression, was tried on shapes only.",
+        "Up to 2 points lost. Somebody has to pack the numbers, and to unpack them again. By itself that saves no time: "
+        "the processor multiplies as much as before.",
     ),
     When(
         "less time for one image on a CPU",

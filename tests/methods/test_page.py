@@ -360,8 +360,8 @@ NUMBERED = {
     39: ("Train, prune, tune", "90% of the weights"),
     40: ("BitPruning", "bit lengths learned"),
     41: ("Integers", "8 bits, calibrated"),
-    42: ("Thin and integers", "40% of the channels cut, trained with 8 bits"),
-    43: ("Thin and integers", "40% of the channels cut and fine-tuned, then 8 bits"),
+    42: ("Thin and integers", "40% of the channels cut and fine-tuned, then 8 bits"),
+    43: ("Thin and integers", "40% of the channels cut, trained with 8 bits"),
     44: ("Shared weights", "40% of the channels cut, 16 values a layer"),
     45: ("Deep Compression", "channels cut, weights cut, shared and coded"),
 }
