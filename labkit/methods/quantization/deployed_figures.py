@@ -143,7 +143,8 @@ def deployed_figure(run: Record) -> Figure:
     axes[0].barh(places, [row["bytes"] / 1000 for row in rows], **bar_style(0))
     for y, row in enumerate(rows):
         axes[0].text(row["bytes"] / 1000, y, f" {percent(row['validation_accuracy'])}", va="center", fontsize=9)
-    axes[0].set(xlabel="file (kB) and accuracy", xlim=(0, 1.25 * max(row["bytes"] for row in rows) / 1000))
+    most = 1.25 * max(row["bytes"] for row in rows) / 1000
+    axes[0].set(xlabel="file (kB) and accuracy", ylabel="network and format", xlim=(0, most))
     for axis, batch in zip(axes[1:], batches):
         for i, (way, label) in enumerate(LATENCIES.items()):
             times = {y: row["latency_ms"][batch][way] for y, row in enumerate(rows) if row["latency_ms"][batch][way]}

@@ -50,7 +50,7 @@ def desk(notebooks, tmp_path, monkeypatch):
 
 def test_the_report_has_the_archives_name():
     assert report_name(f" {STUDENT} ", LAB.number) == NAME == edition.current().archive_name(STUDENT, LAB)[:-4] + ".pdf"
-    assert report_name(STUDENT, 1) == "report.pdf" and report_name(STUDENT, 3) == ""
+    assert report_name(STUDENT, 1) == report_name(STUDENT, 3) == "report.pdf"
 
 
 def test_what_is_right_is_packed(desk):
