@@ -32,7 +32,7 @@ def calibration_range(values, percentile):
 @pytest.fixture(scope="module")
 def studied(network, tmp_path_factory):
     """Records of every kind, made of tiny networks, few images and few ways."""
-    tiny, lab = tiny_dataset(), tmp_path_factory.mktemp("lab3")
+    tiny, lab = tiny_dataset(), tmp_path_factory.mktemp("experiment") / "lab3"
     config = {"kind": "quantization-trained", "seed": 0, "lambda": 0.0}
     runs = {}
     for name in ("trained", "thin"):
