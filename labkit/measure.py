@@ -3,6 +3,7 @@
 import copy
 import statistics
 import time
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 
 import torch
@@ -73,6 +74,23 @@ def latency(model: nn.Module, batch: int = 1, runs: int = 30, threads: int = 1, 
                 milliseconds.append(1000 * (time.perf_counter() - started))
     quartile1, median, quartile3 = statistics.quantiles(milliseconds, n=4)
     return Latency(median, quartile1, quartile3, batch, runs, threads, subnormals)
+
+
+@torch.inference_mode()
+def in_turns(runners: Iterable[Callable[[Tensor], Tensor]], images: Tensor, runs: int, threads: int) -> list[Latency]:
+    """Inference time of each of ``runners`` on the same ``images`` on the CPU, in order. They take turns, run by run, so
+    that what else the machine does meets all of them alike."""
+    runners = list(runners)
+    milliseconds = [[] for _ in runners]
+    with pinned(threads):
+        for run in range(-3, runs):
+            for runner, times in zip(runners, milliseconds):
+                started = time.perf_counter()
+                runner(images)
+                if run >= 0:
+                    times.append(1000 * (time.perf_counter() - started))
+    quartiles = (statistics.quantiles(times, n=4) for times in milliseconds)
+    return [Latency(median, low, high, len(images), runs, threads, 0) for low, median, high in quartiles]
 
 
 def flush_subnormals(tensor: Tensor) -> int:

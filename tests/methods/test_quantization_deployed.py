@@ -2,6 +2,7 @@
 
 import copy
 
+import by_hand
 import onnx
 import pytest
 import torch
@@ -14,10 +15,7 @@ from labkit.methods.quantization import deployed, deployment_drawings, deploymen
 
 @pytest.fixture(scope="module")
 def network():
-    network = vgg([6], [7])
-    for x, _ in data.batches(tiny_dataset().train, 100):  # statistics, so that activations have a usual size
-        network.train()(x)
-    return network.eval()
+    return by_hand.network()
 
 
 @pytest.fixture(scope="module")

@@ -4,10 +4,11 @@ import copy
 import subprocess
 import sys
 
+import by_hand
 import pytest
 import torch
 from torch import nn
-from workers import tiny_dataset, vgg
+from workers import tiny_dataset
 
 from labkit import data
 from labkit.methods.quantization import integer
@@ -16,10 +17,7 @@ from labkit.settings import Recipe
 
 @pytest.fixture(scope="module")
 def network():
-    network = vgg([6], [7])
-    for x, _ in data.batches(tiny_dataset().train, 100):  # statistics, so that activations have a usual size
-        network.train()(x)
-    return network.eval()
+    return by_hand.network()
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,12 @@
 """What is measured of integers and of files: made once, as its schema says, and drawn as it is."""
 
+import by_hand
 import jsonschema
 import pytest
 import torch
-from workers import tiny_dataset, vgg
+from workers import tiny_dataset
 
-from labkit import data, records
+from labkit import records
 from labkit.methods.quantization import deployed, deployed_figures, deployment_studies, integer
 from labkit.records import Record
 from labkit.settings import Recipe
@@ -13,20 +14,12 @@ from labkit.settings import Recipe
 
 @pytest.fixture(scope="module")
 def network():
-    network = vgg([6], [7])
-    for x, _ in data.batches(tiny_dataset().train, 100):  # statistics, so that activations have a usual size
-        network.train()(x)
-    return network.eval()
+    return by_hand.network()
 
 
 @pytest.fixture(scope="module")
 def graph(network):
     return integer.graph(network)
-
-
-def calibration_range(values, percentile):
-    low, high = torch.quantile(values, torch.tensor([1 - percentile / 100, percentile / 100])).tolist()
-    return low, high
 
 
 @pytest.fixture(scope="module")
@@ -49,11 +42,13 @@ def studied(network, tmp_path_factory):
         patch.setattr(deployment_studies, "TUNE", Recipe(1, 100, 0.001, schedule="linear"))
         patch.setattr(integer, "has_kernels", lambda: False)
         made = {
-            way: deployment_studies.integer_run(runs["thin"], tiny, way, lab / f"integer-thin-{way}", calibration_range)
+            way: deployment_studies.integer_run(
+                runs["thin"], tiny, way, lab / f"integer-thin-{way}", by_hand.calibration_range
+            )
             for way in ("static-percentile", "qat")
         }
         made["calibration"] = deployment_studies.calibration_run(
-            runs["thin"], tiny, lab / "calibration-thin", calibration_range
+            runs["thin"], tiny, lab / "calibration-thin", by_hand.calibration_range
         )
         made["deployed"] = deployment_studies.deployed_run(
             runs["trained"], runs["thin"], made["qat"], tiny, lab / "deployed"
@@ -71,7 +66,7 @@ def test_a_record_is_made_once_and_of_one_function(studied, monkeypatch, capsys)
     runs, made, lab = studied
     monkeypatch.setattr(integer, "graph", None)  # whoever makes it again fails
     arguments = runs["thin"], tiny_dataset(), "static-percentile", lab / "integer-thin-static-percentile"
-    again = deployment_studies.integer_run(*arguments, calibration_range)
+    again = deployment_studies.integer_run(*arguments, by_hand.calibration_range)
     assert again.results == made["static-percentile"].results and "already there" in capsys.readouterr().out
     with pytest.raises(TypeError):
         deployment_studies.integer_run(*arguments, lambda values, percentile: (0.0, 1.0))

@@ -1,8 +1,6 @@
 """What runs: a convolution as a sparse product, 2:4 in hardware, a thin network of equal weights, and their times."""
 
 import copy
-import statistics
-import time
 import warnings
 from bisect import bisect_left
 from dataclasses import replace
@@ -11,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from labkit import hardware, models
+from labkit import measure, models
 from labkit.measure import Latency, parameters
 from labkit.methods.granularity.masks import checked, pattern, prunable
 from labkit.models import Specification
@@ -98,13 +96,4 @@ def latencies(networks: list[nn.Module], batch: int, runs: int = 100, threads: i
     x = x.contiguous(memory_format=torch.channels_last)
     for layer in (layer for network in networks for layer in network.eval().modules() if isinstance(layer, nn.Conv2d)):
         layer.to(memory_format=torch.channels_last)  # as convolutions are fastest
-    milliseconds = [[] for _ in networks]
-    with hardware.threads(threads):
-        for run in range(-3, runs):
-            for network, times in zip(networks, milliseconds):
-                started = time.perf_counter()
-                network(x)
-                if run >= 0:
-                    times.append(1000 * (time.perf_counter() - started))
-    quartiles = (statistics.quantiles(times, n=4) for times in milliseconds)
-    return [Latency(median, low, high, batch, runs, threads, 0) for low, median, high in quartiles]
+    return measure.in_turns(networks, x, runs, threads)

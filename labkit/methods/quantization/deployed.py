@@ -5,8 +5,6 @@ onnx, onnxruntime and torch's exporter are imported where they are used.
 
 import copy
 import re
-import statistics
-import time
 import warnings
 from collections import Counter
 from collections.abc import Callable
@@ -17,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule, Interpreter
 
-from labkit import hardware, models
+from labkit import measure, models
 from labkit.files import replacing
 from labkit.measure import Latency
 from labkit.methods.quantization.integer import image_size
@@ -190,20 +188,7 @@ def _integers(network: GraphModule, images: Tensor) -> list[Tensor]:
     return seen
 
 
-@torch.inference_mode()
 def latencies(runners: dict[str, Runner], images: Tensor, runs: int = 30, threads: int = 1) -> dict[str, Latency]:
     """Inference time of each of ``runners`` on the same ``images``. They take turns, run by run, so that what else the
     machine does meets all of them alike."""
-    milliseconds = {name: [] for name in runners}
-    with hardware.threads(threads):
-        for run in range(-3, runs):
-            for name, runner in runners.items():
-                started = time.perf_counter()
-                runner(images)
-                if run >= 0:
-                    milliseconds[name].append(1000 * (time.perf_counter() - started))
-    found = {}
-    for name, times in milliseconds.items():
-        low, median, high = statistics.quantiles(times, n=4)
-        found[name] = Latency(median, low, high, len(images), runs, threads, 0)
-    return found
+    return dict(zip(runners, measure.in_turns(runners.values(), images, runs, threads)))
