@@ -38,8 +38,9 @@ def filled(notebook, complete):
     return notebook
 
 
-def fill(folder: Path) -> None:
-    for lab in labs.LABS:
+def fill(folder: Path, of: tuple[labs.Lab, ...] = labs.LABS) -> None:
+    """The edition's notebooks ``of`` these labs, with every blank filled."""
+    for lab in of:
         for name, complete in release.complete_notebooks(lab).items():
             path = folder / "notebooks" / f"{name}.ipynb"
             nbformat.write(filled(nbformat.read(path, as_version=4), complete), path)
