@@ -25,7 +25,7 @@ from labkit.settings import REPOSITORY, LabError
 REGION = re.compile(r"^([ ]*)### BEGIN SOLUTION\n.*?^[ ]*### END SOLUTION$", re.DOTALL | re.MULTILINE)
 WITHHELD = "Not in the student edition"  # so begins the sentence in a docstring
 COURSE = ("__init__.py", "labs.py", "edition.py", "practice")
-TOP = ("LICENSE", "environment.yml", "pyproject.toml", "requirements.txt")
+TOP = (".gitattributes", "LICENSE", "environment.yml", "pyproject.toml", "requirements.txt")
 COLAB_LACKS = ("torch-pruning", "typst", "torchao", "onnx", "onnxscript", "onnx-ir", "onnxruntime")  # or has too old
 COLAB_TAKES = {"onnx": ",<1.23"}  # newer ones are made for a newer protobuf than Colab's, and refuse it when imported
 SAYS_NOTHING = re.compile(r'###|answers\["\w+"\] = f?"""$|with torch\.no_grad\(\):$')
@@ -216,7 +216,7 @@ def _copy(source: Path, target: Path) -> None:
 
 def _write(target: Path, text: str) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(text, encoding="utf-8")
+    target.write_text(text, encoding="utf-8", newline="\n")
 
 
 def _readme(course: edition.Edition, labs: tuple[Lab, ...]) -> str:
