@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import io
 import sys
 from importlib.util import find_spec
 
@@ -19,6 +20,10 @@ GROUPS = (
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Run one command; its exit status."""
+    for stream in (sys.stdout, sys.stderr):  # a console of another encoding than UTF-8 shows "?" in the place of λ
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     parser = argparse.ArgumentParser(prog="labkit", description="The pruning lab, from the command line.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     try:

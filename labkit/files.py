@@ -3,6 +3,7 @@ full disk or a kill leaves the last good save. Nothing is ever unpickled: text a
 
 import math
 import os
+import re
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,10 +14,24 @@ from torch import Tensor
 
 from labkit.settings import LabError
 
+NAME = re.compile(r"[\w-]([\w.-]{0,38}[\w-])?", re.ASCII)
+DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # on Windows, with any ending
+
+
+def checked_name(name: str) -> str:
+    """``name``, if it is one that a file or folder can have everywhere. Raises ``LabError`` otherwise."""
+    if not isinstance(name, str) or not NAME.fullmatch(name) or ".." in name or DEVICES.fullmatch(name):
+        raise LabError(
+            f"The name {str(name)[:60]!r} does not do: give 1 to 40 letters, digits, hyphens, and dots inside, but none "
+            "of the names that Windows keeps for itself, such as con and nul."
+        )
+    return name
+
 
 def write_text(path: Path, text: str) -> None:
+    """Save ``text`` atomically: UTF-8, and the same bytes on every system."""
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
@@ -42,7 +57,8 @@ def replacing(path: Path):
         os.replace(temporary, path)
     except (OSError, safetensors.SafetensorError) as error:
         raise LabError(
-            f"{path} could not be saved ({error}): free some space and run again; the last good save is untouched."
+            f"{path} could not be saved ({error}): free some space, close what has it open, and run again; the last "
+            "good save is untouched."
         ) from error
     finally:
         if temporary:
@@ -50,9 +66,11 @@ def replacing(path: Path):
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors in ``path``. Raises ``LabError`` where the file is missing, damaged or holds NaN."""
+    """The tensors in ``path``, which is closed then. Raises ``LabError`` where the file is missing, damaged or
+    holds NaN."""
     try:
-        tensors = safetensors.torch.load_file(path)
+        # Not load_file: it maps the file into memory, and what is mapped can neither be replaced nor moved on Windows.
+        tensors = safetensors.torch.load(path.read_bytes())
     except FileNotFoundError:
         raise LabError(f"{path} is missing: run the notebook that makes {path.parent.name} again.") from None
     except (OSError, safetensors.SafetensorError) as error:

@@ -2,7 +2,8 @@
 
 ``python tests/edition.py RUNS``: RUNS holds the runs of the complete notebooks, which the filled
 edition must find to be its own, so that it trains nothing; the empty one goes on from the runs that ship,
-on few images and for one epoch.
+on few images and for one epoch. ``python tests/edition.py RUNS NOTEBOOK`` is about one notebook, which may
+train; it runs on Windows and macOS, too.
 """
 
 import os
@@ -38,8 +39,9 @@ def filled(notebook, complete):
     return notebook
 
 
-def fill(folder: Path) -> None:
-    for lab in labs.LABS:
+def fill(folder: Path, of: tuple[labs.Lab, ...] = labs.LABS) -> None:
+    """The edition's notebooks ``of`` these labs, with every blank filled."""
+    for lab in of:
         for name, complete in release.complete_notebooks(lab).items():
             path = folder / "notebooks" / f"{name}.ipynb"
             nbformat.write(filled(nbformat.read(path, as_version=4), complete), path)
@@ -56,31 +58,34 @@ def smaller(folder: Path) -> None:
         path.write_text(text, encoding="utf-8")
 
 
-def execution(folder: Path, runs: Path, log: Path) -> subprocess.Popen:
-    """pytest at work on all notebooks of the edition in ``folder``, with its own labkit, on one thread."""
+def execution(folder: Path, runs: Path, log: Path, what: str = "notebooks") -> subprocess.Popen:
+    """pytest at work on notebooks of the edition in ``folder``, with its own labkit, on one thread."""
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "--nbval-lax", "--nbval-current-env"]
     environment = os.environ | {"PYTHONPATH": str(folder), "LABKIT_PROFILE": "quick", "LABKIT_RUNS": str(runs)}
     environment |= {"OMP_NUM_THREADS": "1"}
-    command += ["--nbval-cell-timeout=900", "notebooks"]
+    command += ["--nbval-cell-timeout=900", what]
     return subprocess.Popen(command, cwd=folder, env=environment, stdout=log.open("wb"), stderr=subprocess.STDOUT)
 
 
-def main(runs: Path) -> int:
-    with tempfile.TemporaryDirectory() as scratch:
+def main(runs: Path, notebook: str = "") -> int:
+    what = f"notebooks/{notebook}.ipynb" if notebook else "notebooks"
+    sys.stdout.reconfigure(errors="replace")
+    # On Windows a kernel that has just ended may still hold a file.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         empty, full = Path(scratch, "empty"), Path(scratch, "filled")
         for folder in (empty, full):
             release.release(folder, labs.LABS, "someone/pruning-lab", "v1")
         smaller(empty)
         fill(full)
         at_work = {  # one core each
-            folder: execution(folder, its_runs, folder.with_suffix(".log"))
+            folder: execution(folder, its_runs, folder.with_suffix(".log"), what)
             for folder, its_runs in ((empty, Path(scratch, "runs")), (full, runs))
         }
         for folder, process in at_work.items():
             process.wait()
             print(
                 f"student edition, every blank {folder.name}",
-                folder.with_suffix(".log").read_text(),
+                folder.with_suffix(".log").read_text(encoding="utf-8", errors="replace"),
                 sep="\n",
                 flush=True,
             )
@@ -88,4 +93,4 @@ def main(runs: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(Path(sys.argv[1]).resolve(), *sys.argv[2:]))

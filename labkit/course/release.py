@@ -27,8 +27,9 @@ from labkit.settings import REPOSITORY, LabError
 REGION = re.compile(r"^([ ]*)### BEGIN SOLUTION\n.*?^[ ]*### END SOLUTION$", re.DOTALL | re.MULTILINE)
 WITHHELD = "Not in the student edition"  # so begins the sentence in a docstring
 COURSE = ("__init__.py", "labs.py", "edition.py", "practice")
-TOP = ("LICENSE", "environment.yml", "pyproject.toml", "requirements.txt")
+TOP = (".gitattributes", "LICENSE", "environment.yml", "pyproject.toml", "requirements.txt")
 COLAB_LACKS = ("torch-pruning", "typst", "torchao", "onnx", "onnxscript", "onnx-ir", "onnxruntime")  # or has too old
+COLAB_TAKES = {"onnx": ",<1.23"}  # newer ones are made for a newer protobuf than Colab's, and refuse it when imported
 SAYS_NOTHING = re.compile(r'###|answers\["\w+"\] = f?"""$|with torch\.no_grad\(\):$')
 TRIVIAL = 12  # letters; a line as short as `plt.show()` gives nothing away
 
@@ -37,27 +38,37 @@ BADGE = (
     "(https://colab.research.google.com/github/{repository}/blob/{ref}/notebooks/{name}.ipynb)\n\n"
 )
 SETUP = """\
-# Colab only: brings the course's files and what Colab lacks. Elsewhere this cell does nothing.
+# @title Set-up: run this first in Colab; elsewhere it has nothing to do
+KEEP_IN_DRIVE = True  # @param {{type: "boolean"}}
 import sys
 
-if "google.colab" in sys.modules:
+if "google.colab" not in sys.modules:
+    print("Nothing to set up: this is not Colab.")
+else:
     import os
     import subprocess
 
-    KEEP_IN_DRIVE = True  # your runs stay in Google Drive; without it they end with the session
-    folder = "/content/{folder}"
+    folder, kept = "/content/{folder}", "end with this session"
     if KEEP_IN_DRIVE:
         from google.colab import drive
 
         drive.mount("/content/drive")
         os.environ["LABKIT_RUNS"] = "/content/drive/MyDrive/{folder}/runs"
+        kept = "stay in your Drive"
     if not os.path.exists(folder):
-        clone = ["git", "clone", "--quiet", "--depth", "1", "--branch", "{ref}"]
-        subprocess.run([*clone, "https://github.com/{repository}", folder], check=True)
         # --no-deps: Colab's own torch, IPython and ipywidgets stay as they are
         install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
-        subprocess.run([*install, {lacking}, "--editable", folder], check=True)
-    sys.path.insert(0, folder)"""
+        lacking = [
+            {lacking},
+        ]
+        subprocess.run([*install, *lacking], check=True)
+        clone = ["git", "clone", "--quiet", "--config", "advice.detachedHead=false"]
+        clone += ["--depth", "1", "--branch", "{ref}"]
+        subprocess.run([*clone, "https://github.com/{repository}", folder], check=True)
+        subprocess.run([*install, "--editable", folder], check=True)
+    sys.path.insert(0, folder)
+    print(f"Set up: the course is in {{folder}}, your runs {{kept}}.")"""
+FOLDED = {"cellView": "form", "jupyter": {"source_hidden": True}}  # in Colab, in JupyterLab
 
 
 def complete_notebooks(lab: Lab) -> dict[str, nbformat.NotebookNode]:
@@ -110,15 +121,15 @@ def released_notebooks(lab: Lab, course: edition.Edition | None = None) -> dict[
 def setup_cell(course: edition.Edition) -> nbformat.NotebookNode:
     """The cell that brings labkit from the ``course``'s repository to Colab."""
     facts = {"repository": course.repository, "ref": course.ref, "folder": course.repository.partition("/")[2]}
-    source = SETUP.format(**facts, lacking=", ".join(f'"{line}"' for line in _requirements(COLAB_LACKS)))
-    return nbformat.v4.new_code_cell(source, id="setup")
+    lacking = ",\n            ".join(f'"{line}"' for line in lacking_in_colab())
+    return nbformat.v4.new_code_cell(SETUP.format(**facts, lacking=lacking), id="setup", metadata=FOLDED)
 
 
-def _requirements(packages: tuple[str, ...]) -> list[str]:
+def lacking_in_colab() -> list[str]:
+    """What the set-up cell installs beside labkit, as lines of requirements.txt and within what Colab takes."""
     lines = (REPOSITORY / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    wanted = [line.partition("#")[0].strip() for line in lines if re.match(r"[\w-]*", line)[0] in packages]
-    assert len(wanted) == len(packages)
-    return wanted
+    wanted = {re.match(r"[\w-]*", line)[0]: line.partition("#")[0].strip() for line in lines}
+    return [wanted[name] + COLAB_TAKES.get(name, "") for name in COLAB_LACKS]
 
 
 def release(out: Path, labs: tuple[Lab, ...], repository: str = "", ref: str = "") -> Path:
@@ -207,7 +218,7 @@ def _copy(source: Path, target: Path) -> None:
 
 def _write(target: Path, text: str) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(text, encoding="utf-8")
+    target.write_text(text, encoding="utf-8", newline="\n")
 
 
 def _readme(course: edition.Edition, labs: tuple[Lab, ...]) -> str:

@@ -195,8 +195,10 @@ def test_badges_and_set_up_name_repository_and_tag(student):
         first, setup = nbformat.read(path, as_version=4).cells[:2]
         assert f"colab.research.google.com/github/someone/pruning-lab/blob/v1.0/notebooks/{path.name}" in first.source
         assert '"v1.0"' in setup.source and "https://github.com/someone/pruning-lab" in setup.source
-        assert '"torch-pruning>=1.6.1,<2", "typst>=0.14"' in setup.source and "--no-deps" in setup.source
+        assert '"torch-pruning>=1.6.1,<2"' in setup.source and "--no-deps" in setup.source
         assert all(setup.source.count(f'"{name}>=') == 1 for name in release.COLAB_LACKS)
+        assert setup.metadata == {"cellView": "form", "jupyter": {"source_hidden": True}}
+        assert setup.source.startswith("# @title ") and max(map(len, setup.source.splitlines())) <= 100
     assert "someone/pruning-lab" in (student / "README.md").read_text()
     assert edition.Edition(**json.loads((student / "labkit/course/edition.json").read_text())).ref == "v1.0"
 
@@ -264,15 +266,48 @@ def test_the_set_up_cell_clones_the_tag_and_leaves_colabs_packages_alone(student
     )
     record = "import subprocess\nsubprocess.run = lambda command, check: print(command)\n"
     end = "\nprint(sys.path[0]); import os; print(os.environ.get('LABKIT_RUNS'))"
-    code = COLAB + record + source + end
+    said = printed(COLAB + record + source + end)
+    assert ("mounted" in said) == keep == ("MyDrive/pruning-lab/runs" in said)
+    assert ("your runs stay in your Drive" in said) == keep == ("end with this session" not in said)
+    assert "'--branch', 'v1.0', 'https://github.com/someone/pruning-lab'" in said
+    assert "'--no-deps'" in said and "--upgrade" not in said
+    assert not re.search(r"'(torch|ipywidgets|ipython|numpy)[>='<]", said)
+
+
+def printed(code: str) -> str:
     environment = {key: value for key, value in os.environ.items() if key != "LABKIT_RUNS"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
-    said = done.stdout
-    assert ("mounted" in said) == keep == ("MyDrive/pruning-lab/runs" in said)
-    assert "'--branch', 'v1.0', 'https://github.com/someone/pruning-lab'" in said
-    assert "'--no-deps'" in said and "--upgrade" not in said
-    assert not re.search(r"'(torch|ipywidgets|ipython|numpy)\\b", said)
+    return done.stdout
+
+
+def test_the_set_up_cell_says_one_line_where_nothing_has_to_be_done(student, tmp_path):
+    source = nbformat.read(student / "notebooks" / "01_sparsity_training.ipynb", as_version=4).cells[1].source
+    assert printed(source) == "Nothing to set up: this is not Colab.\n"
+    (tmp_path / "pruning-lab").mkdir()  # the kernel was started again, and the course is there
+    again = printed(COLAB + source.replace("/content/", f"{tmp_path}/")).splitlines()
+    assert again == [
+        f"mounted {tmp_path}/drive",
+        f"Set up: the course is in {tmp_path}/pruning-lab, your runs stay in your Drive.",
+    ]
+
+
+def test_the_set_up_cell_brings_the_course_last(student, tmp_path):
+    """So that where the index or the repository cannot be reached, running the cell again tries all of it again."""
+    source = nbformat.read(student / "notebooks" / "01_sparsity_training.ipynb", as_version=4).cells[1].source
+    record = "import subprocess\nsubprocess.run = lambda command, check: print(command[:2])\n"
+    commands = printed(COLAB + record + source.replace("/content/", f"{tmp_path}/")).splitlines()[1:-1]
+    assert commands == [f"{[sys.executable, '-m']}", "['git', 'clone']", f"{[sys.executable, '-m']}"]
+
+
+def test_what_the_lab_imports_is_in_colab_or_installed_there():
+    colab = (REPOSITORY / ".ci" / "colab.txt").read_text(encoding="utf-8")
+    has = {name.lower().replace("_", "-") for name in re.findall(r"^([\w-]+)==", colab, re.MULTILINE)}
+    requirements = (REPOSITORY / "requirements.txt").read_text(encoding="utf-8")
+    lab = re.findall(r"^([\w-]+)>=", requirements.partition("# Working with the notebooks")[0], re.MULTILINE)
+    assert len(lab) > 20
+    assert set(lab) - has == set(release.COLAB_LACKS) and not has & set(release.COLAB_LACKS)
+    assert release.COLAB_TAKES.keys() <= set(release.COLAB_LACKS)
 
 
 def test_no_sentence_of_checks_and_questions_gives_the_expression_away():

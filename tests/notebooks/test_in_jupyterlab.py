@@ -1,8 +1,10 @@
 """The widgets of the lab as a student meets them: in JupyterLab, in a real browser, by keyboard."""
 
 import browser
+import nbformat
 import needs
 
+from labkit.course import release
 from labkit.course.practice import ask
 
 QUESTION = "zero-gamma"
@@ -87,6 +89,21 @@ def test_a_question_is_answered_and_the_explorer_moved_by_keyboard(tmp_path):
         before = browser.until(page, picture)
         page.find_element(By.CLASS_NAME, "noUi-handle").send_keys(Keys.RIGHT)
         browser.until(page, f"{picture} != {before!r}")
+
+
+@needs.browser
+def test_the_set_up_cell_is_folded_and_says_that_it_has_nothing_to_do(tmp_path):
+    (tmp_path / "notebooks").mkdir()
+    path = tmp_path / "notebooks" / "first.ipynb"
+    browser.write_notebook(path, "print(6 * 7)")
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells.insert(0, release.setup_cell(release.course_at("someone/pruning-lab", "v1")))
+    nbformat.write(notebook, path)
+    with browser.jupyterlab(tmp_path / "notebooks", tmp_path) as address, browser.chromium(tmp_path / "chrome") as page:
+        browser.run_notebook(page, address, "first.ipynb")
+        browser.until(page, f"{TEXT}.includes('Nothing to set up') && {TEXT}.includes('42')")
+        assert "subprocess" not in text(page) and "6 * 7" in text(page)
+        assert page.execute_script("return document.querySelectorAll('.jp-InputPlaceholder').length") == 1
 
 
 def text(page) -> str:

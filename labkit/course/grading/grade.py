@@ -167,13 +167,17 @@ def twins(lab: Lab, results: list[dict], submissions: list[dict]) -> dict[str, l
 
 
 def copies(folders: list[Path]) -> dict[str, list[str]]:
-    """By student, a sentence on each report and record that is byte for byte another student's; records
-    that are the course's reference runs are findings already."""
-    shipped = {hashlib.sha256(path.read_bytes()).digest() for path in settings.REFERENCE.glob("*/*/*/record.json")}
+    """By student, a sentence on each report and record that is byte for byte another student's, whatever ends
+    its lines; records that are the course's reference runs are findings already."""
+
+    def digest_of(path: Path) -> bytes:
+        return hashlib.sha256(path.read_bytes().replace(b"\r\n", b"\n")).digest()
+
+    shipped = {digest_of(path) for path in settings.REFERENCE.glob("*/*/*/record.json")}
     owners = defaultdict(dict)
     for folder in folders:
         for path in (*sorted(folder.glob("*.pdf")), *sorted(folder.glob("records/*/record.json"))):
-            digest = hashlib.sha256(path.read_bytes()).digest()
+            digest = digest_of(path)
             if digest not in shipped:
                 owners[digest][folder.name] = path.relative_to(folder).as_posix()
     notes = defaultdict(list)

@@ -14,11 +14,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from labkit import foreign, models, records
-from labkit.files import write_text
+from labkit.files import checked_name, write_text
 from labkit.methods import schemas
 from labkit.methods.front.figures import staircase
 from labkit.methods.front.geometry import Point, gained
-from labkit.methods.front.policy import MOST_POLICIES, checked_name, cost, counted
+from labkit.methods.front.policy import MOST_POLICIES, cost, counted
 from labkit.methods.front.work import KINDS, POLICY
 from labkit.models import Specification
 from labkit.pruning import channel_groups

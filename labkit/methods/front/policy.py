@@ -10,7 +10,7 @@ from torch import nn
 
 from labkit import measure, models, training
 from labkit.data import Dataset
-from labkit.files import write_text
+from labkit.files import checked_name, write_text
 from labkit.methods import criteria
 from labkit.methods.front.geometry import Point
 from labkit.methods.front.work import POLICY, TUNED
@@ -20,7 +20,6 @@ from labkit.records import Record, as_text, read_json
 from labkit.settings import LabError, Profile, Recipe
 
 RATIOS = (0.1, 0.2, 0.3, 0.4, 0.55, 0.7)  # of all channels: the global front's points, here and in the reference grid
-NAME = re.compile(r"[\w-][\w.-]{0,39}", re.ASCII)
 BY_SENSITIVITY = "policy-sensitivity"  # so begin the names of the policies that notebook 09 makes for everybody
 MOST_POLICIES = 3  # that one student's area is made of
 KNOBS = 10  # more than these nobody keeps apart
@@ -217,13 +216,6 @@ def _policy_training(name: str, run: Record, plan: ChannelPlan, data: Dataset, r
     if folder.name.startswith(BY_SENSITIVITY):
         raise LabError(f"The name {name!r} is one of notebook 09's policies: choose another for your own.")
     return _training(folder, POLICY, run, plan, data, recipe)
-
-
-def checked_name(name: str) -> str:
-    """``name``, if it is one that a folder can have everywhere. Raises ``LabError`` otherwise."""
-    if not isinstance(name, str) or not NAME.fullmatch(name) or ".." in name:
-        raise LabError(f"The name {str(name)[:60]!r} does not do: give 1 to 40 letters, digits, dots or hyphens.")
-    return name
 
 
 def global_front(

@@ -1,7 +1,6 @@
 """What a student tries: any criterion and policy of the course as a method, explorations with names of their own, and
 the runs that there are."""
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
@@ -10,6 +9,7 @@ from torch import nn
 
 from labkit import models, training
 from labkit.data import Dataset
+from labkit.files import checked_name
 from labkit.methods.criteria import network
 from labkit.methods.learned.base import Channelwise, Learned, checked_share, plain, tail
 from labkit.methods.learned.channels import add_masks, drop, silence
@@ -55,12 +55,11 @@ class TrainCutTune(Channelwise):
 def explore(methods: dict[str, Learned], here: Settings, data: Dataset) -> list[Record]:
     """Train the network of lab 2 with each of the methods, by name, as all others are trained; the runs lie in folders
     ``explore-NAME``. Made once. Raises ``LabError`` for a name that is no folder's."""
-    if odd := [name for name in methods if not re.fullmatch(r"[\w.-]{1,40}", name)]:
-        raise LabError(f"The name {odd[0]!r} does not do: give 1 to 40 letters, digits, dots or hyphens.")
     start = models.build(network(here.profile, len(data.classes)), seed=here.seed)
     shared = {"model": start, "data": data, "recipe": here.profile.train, "kind": KIND, "seed": here.seed}
     runs = training.fit_all(
-        shared | {"method": method, "folder": here.folder / f"{EXPLORED}{name}"} for name, method in methods.items()
+        shared | {"method": method, "folder": here.folder / f"{EXPLORED}{checked_name(name)}"}
+        for name, method in methods.items()
     )
     for said in filter(None, map(missed, runs)):
         print(said)

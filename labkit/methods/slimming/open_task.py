@@ -2,16 +2,16 @@
 on the board is computed from the runs' records, so nothing is there that was not trained."""
 
 import math
-import re
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from labkit import measure, models
 from labkit.data import Dataset
+from labkit.files import checked_name
 from labkit.pruning import ChannelPlan, thin
 from labkit.records import Record, load_all
-from labkit.settings import LabError, Recipe
+from labkit.settings import Recipe
 from labkit.training import fit
 from labkit.view import plots
 from labkit.view.tables import markdown
@@ -31,13 +31,11 @@ def attempt(name: str, run: Record, plan: ChannelPlan, data: Dataset, recipe: Re
     """Cut a sparse run by ``plan`` and fine-tune the thin network by ``recipe``, once, in ``lab``'s folder
     ``open-task-NAME``. Raises ``LabError`` for a name that is no folder's, a plan that does not fit the network
     or one that leaves a layer without channels."""
-    if not re.fullmatch(r"[\w.-]{1,40}", name):
-        raise LabError(f"The name {name!r} does not do: give 1 to 40 letters, digits, dots or hyphens.")
     return fit(
         thin(run.model(), plan),
         data,
         recipe,
-        folder=lab / f"open-task-{name}",
+        folder=lab / f"open-task-{checked_name(name)}",
         kind="open-task",
         seed=run.config["seed"],
         plan=plan.to_dict(),

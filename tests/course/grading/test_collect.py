@@ -726,11 +726,21 @@ def test_lost_metadata_of_an_empty_hand_in(repaired):
 
 
 def test_the_cells_that_colab_gets_from_the_edition_are_known(tmp_path):
+    """Folded away as they are: run, unfolded, with the box for Drive taken out, and saved by Colab."""
     edition = Edition("pruning_lab1_{student}", "[A-Za-z0-9]{4,16}", "school/lab", "v1")
-    (tmp_path / "pruning_lab1_aaaa.zip").write_bytes(submission("aaaa", {}, release.released_notebooks(LAB, edition)))
+    given = release.released_notebooks(LAB, edition)
+
+    def elsewhere(notebooks):
+        for notebook in notebooks.values():
+            cell = cell_of({"": notebook}, "setup")
+            cell.source = cell.source.replace("KEEP_IN_DRIVE = True", "KEEP_IN_DRIVE = False")
+            cell.metadata = {}
+
+    for student, changes in {"aaaa": [], "bbbb": [colab], "cccc": [elsewhere], "dddd": [elsewhere, colab]}.items():
+        (tmp_path / f"pruning_lab1_{student}.zip").write_bytes(submission(student, {}, given, changes=changes))
     for known in (edition, EDITION):  # the class folder may lie in the export
-        (found,) = collecting.collect(tmp_path, tmp_path / "grading", known, LAB)
-        assert found["notes"] == []
+        found = collecting.collect(tmp_path, tmp_path / "grading", known, LAB)
+        assert len(found) == 4 and all(one["notes"] == [] for one in found)
 
 
 def test_so_many_notebooks_are_not_all_read(released):
