@@ -62,15 +62,15 @@ HOSTILE = {
     ),
     "reads another environment": (
         f"import os\nfor n in ('1', str(os.getppid())): assert 'SECRET' in open(f'/proc/{{n}}/environ').read()\n{RIGHT}",
-        "PermissionError|AssertionError",
+        "PermissionError|AssertionError|FileNotFoundError",
     ),
     "reads the supervisor's memory": (
         f"import os\nopen(f'/proc/{{os.getppid()}}/mem', 'rb').read(1)\n{RIGHT}",
-        "PermissionError",
+        "PermissionError|FileNotFoundError",
     ),
     "writes to the supervisor's output": (
         f"import os\nopen(f'/proc/{{os.getppid()}}/fd/1', 'w').write('x')\n{RIGHT}",
-        "PermissionError",
+        "PermissionError|FileNotFoundError",
     ),
     "sees other processes": (
         f"import os\nassert len([n for n in os.listdir('/proc') if n.isdigit()]) > 4\n{RIGHT}",
