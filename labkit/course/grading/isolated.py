@@ -28,16 +28,19 @@ import time
 LONGEST_ANSWER = 2**20  # bytes
 WARM, SURE = "--warm", b"+"
 OWN = 0x10000000 | 0x20000000 | 0x08000000 | 0x40000000 | 0x04000000 | 0x00020000  # user, pid, ipc, net, uts, mount
-COVERED = (b"/proc", b"/tmp")  # processes and files of others
+LIBC = ctypes.CDLL(None, use_errno=True)
+COVERED = (b"/proc", b"/tmp")  # where processes and files of others are
 
 # System calls that a blank has no use for, by the kernel's name of the machine and its number for seccomp:
-# signals to others, looking into others, keyrings (which user and session share), new namespaces, and more.
+# signals to others, looking into others, keyrings (which user and session share), memory and messages that outlive
+# a process, new namespaces, and more.
 FORBIDDEN = {
     "x86_64": (
         0xC000003E,
         {"kill": 62, "tkill": 200, "tgkill": 234, "rt_sigqueueinfo": 129, "rt_tgsigqueueinfo": 297}
         | {"pidfd_send_signal": 424, "ptrace": 101, "process_vm_readv": 310, "process_vm_writev": 311}
         | {"add_key": 248, "request_key": 249, "keyctl": 250, "unshare": 272, "setns": 308, "mount": 165}
+        | {"shmget": 29, "semget": 64, "msgget": 68, "mq_open": 240}
         | {"bpf": 321, "perf_event_open": 298, "userfaultfd": 323, "io_uring_setup": 425},
     ),
     "aarch64": (
@@ -45,6 +48,7 @@ FORBIDDEN = {
         {"kill": 129, "tkill": 130, "tgkill": 131, "rt_sigqueueinfo": 138, "rt_tgsigqueueinfo": 240}
         | {"pidfd_send_signal": 424, "ptrace": 117, "process_vm_readv": 270, "process_vm_writev": 271}
         | {"add_key": 217, "request_key": 218, "keyctl": 219, "unshare": 97, "setns": 268, "mount": 40}
+        | {"shmget": 194, "semget": 190, "msgget": 186, "mq_open": 180}
         | {"bpf": 280, "perf_event_open": 241, "userfaultfd": 282, "io_uring_setup": 425},
     ),
 }
@@ -96,19 +100,22 @@ def _launch(work, connection: int) -> None:
 
 
 def _enter(work) -> int:
-    """Do ``work`` in a process without privileges, the first in namespaces of its own; its exit status."""
-    libc = ctypes.CDLL(None, use_errno=True)
+    """Do ``work`` in namespaces of its own, in the process with which they begin and end; its exit status."""
+    _must(LIBC.unshare(OWN), "namespaces of its own")
+    _, status = os.waitpid(_forked(lambda: (_cover(), _give_up_capabilities(), work())), 0)
+    return os.waitstatus_to_exitcode(status)
 
-    def first() -> None:
-        for folder in COVERED:
-            read_only_without_programs = 1 | 2 | 4 | 8
-            _must(libc.mount(b"none", folder, b"tmpfs", read_only_without_programs, None), f"covering {folder}")
-        version = 0x20080522
-        _must(libc.capset(struct.pack("Ii", version, 0), bytes(24)), "giving up capabilities")
-        work()
 
-    _must(libc.unshare(OWN), "namespaces of its own")
-    return os.waitstatus_to_exitcode(os.waitpid(_forked(first), 0)[1])
+def _cover() -> None:
+    nosuid, nodev, noexec, read_only = 2, 4, 8, 1
+    for folder in COVERED:
+        _must(LIBC.mount(b"none", folder, b"tmpfs", nosuid | nodev | noexec | read_only, None), "covered folders")
+
+
+def _give_up_capabilities() -> None:
+    """Those over the new namespaces: none are left over anything."""
+    version, this_process, none = 0x20080522, 0, bytes(24)
+    _must(LIBC.capset(struct.pack("Ii", version, this_process), none), "no capabilities")
 
 
 def _sure() -> None:
@@ -219,9 +226,8 @@ def _forbid_system_calls() -> None:
     code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in program))
     filter_ = struct.pack("HxxxxxxP", len(program), ctypes.addressof(code))
     pr_set_no_new_privs, pr_set_seccomp, seccomp_mode_filter = 38, 22, 2
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(pr_set_no_new_privs, 1, 0, 0, 0)  # without it only root may set a filter
-    if libc.prctl(pr_set_seccomp, seccomp_mode_filter, filter_, 0, 0):
+    LIBC.prctl(pr_set_no_new_privs, 1, 0, 0, 0)  # without it only root may set a filter
+    if LIBC.prctl(pr_set_seccomp, seccomp_mode_filter, filter_, 0, 0):
         raise OSError(ctypes.get_errno(), "seccomp")
 
 
@@ -233,7 +239,7 @@ def _address_space() -> int:
 def _hide() -> None:
     """Children run as the same user: keep them from reading or tracing this process."""
     pr_set_dumpable = 4
-    ctypes.CDLL(None).prctl(pr_set_dumpable, 0, 0, 0, 0)
+    LIBC.prctl(pr_set_dumpable, 0, 0, 0, 0)
 
 
 if __name__ == "__main__":
