@@ -1,6 +1,11 @@
 """Hostile code for the blank ``kept_channels``, by what it tries: returned only if that succeeds, the right answer."""
 
+import platform
+
+from labkit.course.grading.isolated import FORBIDDEN
+
 RIGHT = "return mask.nonzero().flatten()"
+LIBC = "import ctypes\nlibc = ctypes.CDLL(None, use_errno=True)\nlibc.syscall.restype = ctypes.c_long\n"
 
 # name: the body of kept_channels, and what the verdict's sentence or the note says
 HOSTILE = {
@@ -62,15 +67,15 @@ HOSTILE = {
     ),
     "reads another environment": (
         f"import os\nfor n in ('1', str(os.getppid())): assert 'SECRET' in open(f'/proc/{{n}}/environ').read()\n{RIGHT}",
-        "PermissionError|AssertionError",
+        "PermissionError|AssertionError|FileNotFoundError",
     ),
     "reads the supervisor's memory": (
         f"import os\nopen(f'/proc/{{os.getppid()}}/mem', 'rb').read(1)\n{RIGHT}",
-        "PermissionError",
+        "PermissionError|FileNotFoundError",
     ),
     "writes to the supervisor's output": (
         f"import os\nopen(f'/proc/{{os.getppid()}}/fd/1', 'w').write('x')\n{RIGHT}",
-        "PermissionError",
+        "PermissionError|FileNotFoundError",
     ),
     "sees other processes": (
         f"import os\nassert len([n for n in os.listdir('/proc') if n.isdigit()]) > 4\n{RIGHT}",
@@ -83,18 +88,15 @@ HOSTILE = {
     "signals itself": (f"import os\nos.kill(os.getpid(), 40)\n{RIGHT}", "PermissionError"),
     "asks for a signal": ("import ctypes\nctypes.CDLL(None).abort()", "stopped by signal"),
     "reads a keyring": (
-        "import ctypes\nlibc = ctypes.CDLL(None, use_errno=True)\nlibc.syscall.restype = ctypes.c_long\n"
-        "assert libc.syscall(KEYCTL, 0, -3, 1) >= 0\n" + RIGHT,
+        f"{LIBC}assert libc.syscall(CALL_keyctl, 0, -3, 1) >= 0\n{RIGHT}",
         "AssertionError",
     ),
     "leaves a key for others": (
-        "import ctypes\nlibc = ctypes.CDLL(None, use_errno=True)\nlibc.syscall.restype = ctypes.c_long\n"
-        "assert libc.syscall(ADD_KEY, b'user', b'note', b'x', 1, -4) >= 0\n" + RIGHT,
+        f"{LIBC}assert libc.syscall(CALL_add_key, b'user', b'note', b'x', 1, -4) >= 0\n{RIGHT}",
         "AssertionError",
     ),
     "calls the other way": (
-        "import ctypes\nlibc = ctypes.CDLL(None, use_errno=True)\nlibc.syscall.restype = ctypes.c_long\n"
-        "assert libc.syscall(0x40000000 + 39) > 0\n" + RIGHT,
+        f"{LIBC}assert libc.syscall(0x40000000 + 39) > 0\n{RIGHT}",
         "AssertionError",
     ),
     "numbers that no float holds": (
@@ -102,6 +104,49 @@ HOSTILE = {
         '    try: os.write(number, b\'{"kept_channels": [{"values": [1\' + b\'0\' * 400 + b\'], "form": "x"}]}\')\n'
         "    except OSError: pass\nos._exit(0)",
         "",
+    ),
+    "reads the memory of every process": (
+        LIBC + "import os\ndef read(pid):\n    own = ctypes.create_string_buffer(8)\n"
+        "    part = (ctypes.c_void_p * 2)(ctypes.addressof(own), 8)\n"
+        "    return libc.syscall(CALL_process_vm_readv, pid, part, 1, part, 1, 0) > 0\n"
+        "assert any(read(pid) for pid in range(1, 400) if pid != os.getpid())\n" + RIGHT,
+        "AssertionError",
+    ),
+    "traces every process": (
+        LIBC + "import os\nseize = 0x4206\n"
+        "assert any(libc.syscall(CALL_ptrace, seize, pid, 0, 0) == 0 for pid in range(1, 400) if pid != os.getpid())\n"
+        + RIGHT,
+        "AssertionError",
+    ),
+    "signals every process": (
+        "import os\ndef reached(pid):\n    try: os.kill(pid, 9)\n    except OSError: return False\n    return True\n"
+        f"assert any([reached(pid) for pid in range(1, 400) if pid != os.getpid()])\n{RIGHT}",
+        "AssertionError",
+    ),
+    "takes an inherited socket": (
+        "import os, stat\ndef taken(number):\n    try: return stat.S_ISSOCK(os.fstat(number).st_mode)\n"
+        f"    except OSError: return False\nassert any(map(taken, range(4096)))\n{RIGHT}",
+        "AssertionError",
+    ),
+    "reads what others may send": (
+        "import os\ndef read(number):\n    try:\n        os.set_blocking(number, False)\n"
+        "        return os.read(number, 1)\n    except OSError: return b''\n"
+        f"assert any(map(read, range(4096)))\n{RIGHT}",
+        "AssertionError",
+    ),
+    "shares memory by number": (
+        f"{LIBC}assert libc.syscall(CALL_shmget, 4711, 4096, 0o1666) >= 0\n{RIGHT}",
+        "Assertion",
+    ),
+    "posts a message by number": (f"{LIBC}assert libc.syscall(CALL_msgget, 4711, 0o1666) >= 0\n{RIGHT}", "Assertion"),
+    "posts a message by name": (
+        f"{LIBC}assert libc.syscall(CALL_mq_open, b'left', 0o102, 0o666, None) >= 0\n{RIGHT}",
+        "AssertionError",
+    ),
+    "renames the machine": (f"import socket\nsocket.sethostname('mine')\n{RIGHT}", "PermissionError"),
+    "uncovers folders": (
+        f"{LIBC}assert any([libc.umount2(folder, 2) == 0 for folder in (b'/proc', b'/tmp', b'/')])\n{RIGHT}",
+        "AssertionError",
     ),
     "becomes root": (f"import os\nos.setuid(0)\n{RIGHT}", "PermissionError|OSError"),
     "is root": (
@@ -183,3 +228,57 @@ HOSTILE = {
         "",
     ),
 }
+
+TEXT = "the text of another submission"
+FOLDERS = "('/tmp', '/dev/shm', '/var/tmp', '/dev', '/inside', '/proc', '/')"
+LEFT = "'\\0left by another'"  # an address of sockets that needs no file
+
+# name: what the body of kept_channels leaves behind, and how the next submission's would find it: then right
+TRACES = {
+    "a file": (
+        f"import os\nfor folder in {FOLDERS}:\n    try: os.mkdir(f'{{folder}}/left')\n    except OSError: pass",
+        f"import os\nassert any(os.path.lexists(f'{{folder}}/left') for folder in {FOLDERS})",
+    ),
+    "memory by number": (
+        f"{LIBC}libc.syscall(CALL_shmget, 4711, 4096, 0o1666)",
+        f"{LIBC}assert libc.syscall(CALL_shmget, 4711, 4096, 0o666) >= 0",
+    ),
+    "a message queue": (
+        f"{LIBC}libc.syscall(CALL_mq_open, b'left', 0o102, 0o666, None)",
+        f"{LIBC}assert libc.syscall(CALL_mq_open, b'left', 0o2, 0o666, None) >= 0",
+    ),
+    "a key": (
+        f"{LIBC}libc.syscall(CALL_add_key, b'user', b'left', b'x', 1, -3)",
+        f"{LIBC}search = 10\nassert libc.syscall(CALL_keyctl, search, -3, b'user', b'left', 0) > 0",
+    ),
+    "a process": (
+        "import os, socket, time\nif os.fork() == 0:\n    os.closerange(0, 64)\n    try:\n        with socket.socket(socket.AF_UNIX) as server:\n"
+        f"            server.bind({LEFT})\n            server.listen()\n            time.sleep(60)\n"
+        "    finally: os._exit(0)",
+        f"import socket, time\ntime.sleep(0.5)\nsocket.socket(socket.AF_UNIX).connect({LEFT})",
+    ),
+    "its text": (
+        f"text = '{TEXT} ' * 4000",
+        f"{LIBC}import os, re\npattern = re.compile({TEXT.replace(' ', '[ ]')!r}.encode())\n"
+        "libc.sbrk.restype = ctypes.c_void_p\nreader, writer = os.pipe()\ndef found(address, step):\n"
+        "    for _ in range(2000):\n        address += step\n"
+        "        if libc.write(writer, ctypes.c_void_p(address), 65536) <= 0: return False\n"
+        "        if pattern.search(os.read(reader, 65536)): return True\n"
+        "here = id(pattern)\n"
+        "assert found(libc.sbrk(0), -65536) or found(here, -65536) or found(here - 65536, 65536)",
+    ),
+    "another torch": (
+        "torch.Tensor.left = True\ntorch.set_default_dtype(torch.float64)\ntorch.manual_seed(1)\n"
+        "torch.set_num_threads(2)",
+        "assert hasattr(torch.Tensor, 'left') or torch.get_default_dtype() != torch.float32\\\n"
+        "    or torch.initial_seed() == 1 or torch.get_num_threads() > 1",
+    ),
+}
+
+
+def numbered(body: str) -> str:
+    """``body`` with this machine's numbers of system calls."""
+    _, calls = FORBIDDEN.get(platform.machine(), FORBIDDEN["x86_64"])
+    for name, number in calls.items():
+        body = body.replace(f"CALL_{name}", str(number))
+    return body

@@ -76,9 +76,9 @@ def grade(options) -> None:
     from labkit.course.grading.grade import grade
 
     lab = labs.named(options.lab)
-    command = sandbox.container(options.container) if options.container else None
-    with tqdm(unit="submission", file=sys.stdout, leave=False) as bar:
-        results = grade(options.course, lab, command, options.workers, progress=lambda result: bar.update())
+    with sandbox.opened(options.container) as way, tqdm(unit="submission", file=sys.stdout, leave=False) as bar:
+        results = grade(options.course, lab, way, options.workers, progress=lambda result: bar.update())
+    print(f"in the sandbox {way.how}")
     for change in gradebook.fill(options.course, lab):
         print(change)
     marked = [result["points"] for result in results if result["points"] is not None]

@@ -142,7 +142,9 @@ def test_sandbox_and_kernel_say_the_same_of_every_mistake_and_every_right_answer
         key: grade._job(materials[name, SEEDS[1]], {"code": {}}, "\n".join(code))
         for key, (name, code, _) in wanted.items()
     }
-    for key, outcome in sandbox.run(jobs).items():
+    with sandbox.opened() as way:
+        outcomes = sandbox.run(jobs, way)
+    for key, outcome in outcomes.items():
         name, _, sentences = wanted[key]
         assert outcome.end == "done", (key, outcome)
         assert judge.judge(materials[name, SEEDS[1]], outcome.observed).sentences == sentences, key

@@ -25,20 +25,19 @@ CODE = Path(__file__).resolve().parents[1]  # of the course
 
 
 def grade(
-    course: Path, lab: Lab, command: list[str] | None = None, workers: int | None = None, progress=None
+    course: Path, lab: Lab, way: sandbox.Warm | sandbox.OneByOne, workers: int | None = None, progress=None
 ) -> list[dict]:
     """Grade every collected submission of ``lab`` in the class folder ``course``, several at a time; the results,
-    by student. ``command`` starts a sandbox (default: bubblewrap); ``progress`` is called with each
+    by student. ``way`` runs their code (``sandbox.opened()``); ``progress`` is called with each
     result as it comes. Raises ``LabError`` if nothing was collected or no sandbox can start."""
     collected, out = course / "collected" / lab.name, course / "graded" / lab.name
     folders = sorted(path.parent for path in collected.glob("*/submission.json"))
     if not folders:
         raise LabError(f"{collected} holds no submissions: run labkit collect first.")
     materials = hidden_materials(lab, hidden_seed(course))
-    command = command or (sandbox.bubblewrap() if materials else [])
     results = []
     with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
-        waiting = [pool.submit(graded, folder, out, lab, materials, command) for folder in folders]
+        waiting = [pool.submit(graded, folder, out, lab, materials, way) for folder in folders]
         try:
             for future in as_completed(waiting):
                 results.append(future.result())
@@ -69,7 +68,7 @@ def hidden_materials(lab: Lab, seed: str) -> dict[str, dict]:
     return {name: answers.material(name, f"hidden {seed}") for name in blanks.of(lab)}
 
 
-def graded(folder: Path, out: Path, lab: Lab, materials: dict[str, dict], command: list[str]) -> dict:
+def graded(folder: Path, out: Path, lab: Lab, materials: dict[str, dict], way) -> dict:
     """The result of one submission, kept as ``out/<student>.json``."""
     content = (folder / "submission.json").read_bytes()
     submission = json.loads(content)
@@ -80,7 +79,7 @@ def graded(folder: Path, out: Path, lab: Lab, materials: dict[str, dict], comman
     refused, verdicts, notes = submission["refused"], {}, []
     if not refused:
         try:
-            verdicts, notes = mark(submission, materials, command)
+            verdicts, notes = mark(submission, materials, way)
         except LabError:
             raise
         except Exception as error:  # one submission must never stop a class from being graded
@@ -111,11 +110,11 @@ def _digest(folder: Path) -> bytes:
     return digest.digest()
 
 
-def mark(submission: dict, materials: dict[str, dict], command: list[str]) -> tuple[dict[str, Verdict], list[str]]:
+def mark(submission: dict, materials: dict[str, dict], way) -> tuple[dict[str, Verdict], list[str]]:
     """The verdict on every blank, and what the TA should know of how its code behaved."""
     found = {name: blank["source"] for name, blank in submission["blanks"].items() if blank["source"]}
     jobs = {name: _job(materials[name], submission, source) for name, source in found.items()}
-    outcomes = sandbox.run(jobs, command) if jobs else {}
+    outcomes = sandbox.run(jobs, way) if jobs else {}
     verdicts, notes = {}, []
     for name, material in materials.items():
         if name not in outcomes:

@@ -1,8 +1,12 @@
-"""The one process that runs inside the sandbox: started as a script, with ``probe.py`` beside it.
+"""What runs inside the sandbox: started as a script, with ``probe.py`` beside it.
 
-It reads a job, imports torch once, and forks a child for each blank, so that a blank that hangs,
+It imports torch once, reads a job, and forks a child for each blank, so that a blank that hangs,
 crashes or eats its memory costs only itself. Arguments go in, observations come out, as JSON; what
 they are worth is decided outside, by somebody who never ran the student's code.
+
+With ``--warm`` its standard input is a socket on which connections arrive, one for each submission. The process
+that has torch never reads from them: it forks, and the child goes where nothing of another submission can be,
+into namespaces of its own, before it reads its job. What it starts ends with it.
 
 Job: ``{"seconds", "megabytes", "blanks": {name: {"sources": [...], "functions": {function:
 {"watched": [...], "cases": [{"arguments"}]}}}}}``. The first line that comes back is ``"ready"``; then one
@@ -16,20 +20,27 @@ import platform
 import resource
 import select
 import signal
+import socket
 import struct
 import sys
 import time
 
 LONGEST_ANSWER = 2**20  # bytes
+WARM, SURE = "--warm", b"+"
+OWN = 0x10000000 | 0x20000000 | 0x08000000 | 0x40000000 | 0x04000000 | 0x00020000  # user, pid, ipc, net, uts, mount
+LIBC = ctypes.CDLL(None, use_errno=True)
+COVERED = (b"/proc", b"/tmp")  # where processes and files of others are
 
 # System calls that a blank has no use for, by the kernel's name of the machine and its number for seccomp:
-# signals to others, looking into others, keyrings (which user and session share), new namespaces, and more.
+# signals to others, looking into others, keyrings (which user and session share), memory and messages that outlive
+# a process, new namespaces, and more.
 FORBIDDEN = {
     "x86_64": (
         0xC000003E,
         {"kill": 62, "tkill": 200, "tgkill": 234, "rt_sigqueueinfo": 129, "rt_tgsigqueueinfo": 297}
         | {"pidfd_send_signal": 424, "ptrace": 101, "process_vm_readv": 310, "process_vm_writev": 311}
         | {"add_key": 248, "request_key": 249, "keyctl": 250, "unshare": 272, "setns": 308, "mount": 165}
+        | {"shmget": 29, "semget": 64, "msgget": 68, "mq_open": 240}
         | {"bpf": 321, "perf_event_open": 298, "userfaultfd": 323, "io_uring_setup": 425},
     ),
     "aarch64": (
@@ -37,13 +48,15 @@ FORBIDDEN = {
         {"kill": 129, "tkill": 130, "tgkill": 131, "rt_sigqueueinfo": 138, "rt_tgsigqueueinfo": 240}
         | {"pidfd_send_signal": 424, "ptrace": 117, "process_vm_readv": 270, "process_vm_writev": 271}
         | {"add_key": 217, "request_key": 218, "keyctl": 219, "unshare": 97, "setns": 268, "mount": 40}
+        | {"shmget": 194, "semget": 190, "msgget": 186, "mq_open": 180}
         | {"bpf": 280, "perf_event_open": 241, "userfaultfd": 282, "io_uring_setup": 425},
     ),
 }
 
 
-def main() -> None:
-    job = json.loads(sys.stdin.buffer.read())
+def main(warm: bool) -> None:
+    if warm:
+        _sure()
     import probe
     import torch
 
@@ -51,14 +64,88 @@ def main() -> None:
     probe.functions_in(["import numpy as np\ndef f(): return np"], ["f"])  # imports numpy before the forks
     torch.nn.BatchNorm2d(1)(torch.zeros(2, 1, 1, 1)).sum().backward()  # autograd's start-up, likewise
     _hide()
-    end, answer = in_a_child(lambda: "confined", job["seconds"], job["megabytes"] * 2**20)
+    space = _address_space()
+    serve(lambda: submission(probe, space)) if warm else submission(probe, space)
+
+
+def submission(probe, space: int) -> None:
+    """Read a job from standard input and examine its blanks; ``space``: bytes of address space before any work."""
+    job = json.loads(sys.stdin.buffer.read())
+    seconds, memory = job["seconds"], space + job["megabytes"] * 2**20
+    end, answer = in_a_child(lambda: "confined", seconds, memory)
     if answer != '"confined"':  # this machine's fault, and no blank's
         sys.exit(f"limits and filter cannot be set here: {end}")
     say = os.fdopen(os.dup(1), "w", encoding="utf-8")
     print(json.dumps("ready"), file=say, flush=True)
     for name, work in job["blanks"].items():
-        end, answer = in_a_child(lambda work=work: examine(probe, work), job["seconds"], job["megabytes"] * 2**20)
+        end, answer = in_a_child(lambda work=work: examine(probe, work), seconds, memory)
         print(json.dumps({"blank": name, "end": end, "observed": answer}), file=say, flush=True)
+
+
+def serve(work) -> None:
+    """Do ``work`` for each connection that arrives, one after the other, with the connection as standard input
+    and output, in a process that is the first of its own namespaces: all that it starts ends with it."""
+    with socket.socket(fileno=os.dup(0)) as control:
+        while connections := socket.recv_fds(control, 1, 1)[1]:
+            launcher = _forked(lambda connection=connections[0]: _launch(work, connection))
+            os.close(connections[0])
+            os.waitpid(launcher, 0)
+
+
+def _launch(work, connection: int) -> None:
+    for standard in (0, 1):  # the first was the socket on which connections arrive
+        os.dup2(connection, standard)
+    os.closerange(3, 1024)
+    _enter(work)
+
+
+def _enter(work) -> int:
+    """Do ``work`` in namespaces of its own, in the process with which they begin and end; its exit status."""
+    _must(LIBC.unshare(OWN), "namespaces of its own")
+    _, status = os.waitpid(_forked(lambda: (_cover(), _give_up_capabilities(), work())), 0)
+    return os.waitstatus_to_exitcode(status)
+
+
+def _cover() -> None:
+    nosuid, nodev, noexec, read_only = 2, 4, 8, 1
+    for folder in COVERED:
+        _must(LIBC.mount(b"none", folder, b"tmpfs", nosuid | nodev | noexec | read_only, None), "covered folders")
+
+
+def _give_up_capabilities() -> None:
+    """Those over the new namespaces: none are left over anything."""
+    version, this_process, none = 0x20080522, 0, bytes(24)
+    _must(LIBC.capset(struct.pack("Ii", version, this_process), none), "no capabilities")
+
+
+def _sure() -> None:
+    """Say on standard input, a socket, that this machine lets submissions have namespaces of their own."""
+    if platform.machine() not in FORBIDDEN:  # keyrings are kept apart by the filter alone
+        sys.exit(f"there is no list of forbidden system calls for {platform.machine()}")
+    _, status = os.waitpid(_forked(lambda: os._exit(_enter(lambda: None))), 0)
+    if status:
+        sys.exit(1)
+    os.write(0, SURE)
+
+
+def _must(status: int, what: str) -> None:
+    if status:
+        raise OSError(ctypes.get_errno(), f"{os.strerror(ctypes.get_errno())}: {what}")
+
+
+def _forked(work) -> int:
+    """A child process that does ``work``, and ends."""
+    child = os.fork()
+    if child:
+        return child
+    status = 1
+    try:
+        work()
+        status = 0
+    except BaseException as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
+    finally:
+        os._exit(status)
 
 
 def examine(probe, work: dict) -> dict:
@@ -67,7 +154,8 @@ def examine(probe, work: dict) -> dict:
 
 
 def in_a_child(work, seconds: float, memory: int) -> tuple[str, str]:
-    """Run ``work`` in a child process: how it ended, and its answer, as text that nobody has read yet."""
+    """Run ``work`` in a child process with ``memory`` bytes of address space: how it ended, and its answer, as
+    text that nobody has read yet."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -110,7 +198,7 @@ def _confine(writer: int, seconds: float, memory: int) -> None:
     os.closerange(3, writer)
     os.closerange(writer + 1, 1024)
     limits = {
-        resource.RLIMIT_AS: _address_space() + memory,
+        resource.RLIMIT_AS: memory,
         resource.RLIMIT_CPU: int(seconds) + 1,
         resource.RLIMIT_NPROC: 0,
         resource.RLIMIT_FSIZE: 0,
@@ -138,9 +226,8 @@ def _forbid_system_calls() -> None:
     code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in program))
     filter_ = struct.pack("HxxxxxxP", len(program), ctypes.addressof(code))
     pr_set_no_new_privs, pr_set_seccomp, seccomp_mode_filter = 38, 22, 2
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(pr_set_no_new_privs, 1, 0, 0, 0)  # without it only root may set a filter
-    if libc.prctl(pr_set_seccomp, seccomp_mode_filter, filter_, 0, 0):
+    LIBC.prctl(pr_set_no_new_privs, 1, 0, 0, 0)  # without it only root may set a filter
+    if LIBC.prctl(pr_set_seccomp, seccomp_mode_filter, filter_, 0, 0):
         raise OSError(ctypes.get_errno(), "seccomp")
 
 
@@ -152,10 +239,11 @@ def _address_space() -> int:
 def _hide() -> None:
     """Children run as the same user: keep them from reading or tracing this process."""
     pr_set_dumpable = 4
-    ctypes.CDLL(None).prctl(pr_set_dumpable, 0, 0, 0, 0)
+    LIBC.prctl(pr_set_dumpable, 0, 0, 0, 0)
 
 
 if __name__ == "__main__":
-    sys.path[:0] = [os.path.dirname(os.path.abspath(__file__)), *sys.argv[1:]]
-    main()
+    folders = [argument for argument in sys.argv[1:] if argument != WARM]
+    sys.path[:0] = [os.path.dirname(os.path.abspath(__file__)), *folders]
+    main(WARM in sys.argv)
     os._exit(0)  # taking torch down in order would cost a third of a submission's time

@@ -2,14 +2,18 @@
 
 The sandbox sees Python, torch and two files of labkit. It does not see the class folder, the
 notebooks with the answers, other submissions, or anything that was computed from an answer. Each
-submission has a sandbox of its own. Where bubblewrap cannot work, nothing runs.
+submission has processes and namespaces of its own: below one that has imported torch and reads nothing
+(``Warm``), or in a sandbox of its own (``OneByOne``). Where bubblewrap cannot work, nothing runs.
 """
 
 import json
 import os
+import queue
 import shutil
+import socket
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,46 +38,163 @@ class Outcome:
     observed: dict = field(default_factory=dict)
 
 
-def run(blanks: dict, command: list[str] | None = None, seconds: float = SECONDS) -> dict[str, Outcome]:
+class OneByOne:
+    """A sandbox of its own for each submission, started by ``command``: Python and torch begin anew."""
+
+    def __init__(self, command: list[str], why: str):
+        self.command, self.how = command, f"each submission starts Python and torch anew: {why}"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_) -> None:
+        pass
+
+    def ask(self, job: bytes, limit: float) -> tuple[bytes, str]:
+        """What a sandbox says to ``job`` within ``limit`` seconds, and what it complains of."""
+        process = _start(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        try:
+            out, err = process.communicate(job, timeout=limit)
+        except subprocess.TimeoutExpired:
+            out, err = _end(process)
+        return out, err.decode("utf-8", "replace")
+
+
+class Warm:
+    """Sandboxes that stay, started by ``command``: torch is there, and each submission gets processes and namespaces
+    of its own. One is started whenever none is idle. Raises ``Cold`` if this machine cannot have them."""
+
+    how = "torch is imported once; each submission has processes and namespaces of its own"
+
+    def __init__(self, command: list[str]):
+        self._command, self._idle = command, queue.SimpleQueue()
+        self._idle.put(_Parent(command))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_) -> None:
+        while not self._idle.empty():
+            self._idle.get().end()
+
+    def ask(self, job: bytes, limit: float) -> tuple[bytes, str]:
+        """What a sandbox says to ``job`` within ``limit`` seconds, and what it complains of; one that has died
+        without a word is replaced once."""
+        for _ in range(2):
+            try:
+                parent = self._idle.get_nowait()
+            except queue.Empty:
+                parent = _Parent(self._command)
+            out, whole = parent.ask(job, limit)
+            if out and whole:
+                self._idle.put(parent)
+                return out, ""
+            err = parent.end()
+            if out:
+                break
+        return out, err
+
+
+class Cold(LabError):
+    """Submissions cannot have namespaces of their own below a process that stays."""
+
+
+class _Parent:
+    """One sandbox that stays, and the socket over which it gets a connection for each submission."""
+
+    def __init__(self, command: list[str]):
+        self._control, theirs = socket.socketpair()
+        with theirs:
+            self._process = _start([*command, isolated.WARM], stdin=theirs, stdout=subprocess.DEVNULL)
+        self._control.settimeout(START)
+        try:
+            sure = self._control.recv(1) == isolated.SURE
+        except TimeoutError:
+            sure = False
+        if not sure:
+            raise Cold(f"No sandbox can stay ({_reason(self.end())}): see docs/ta.md for what it needs.")
+
+    def ask(self, job: bytes, limit: float) -> tuple[bytes, bool]:
+        """What came back within ``limit`` seconds, and whether that was to the end."""
+        parts, until = [], time.monotonic() + limit
+        ours, theirs = socket.socketpair()
+        try:
+            with ours:
+                with theirs:
+                    socket.send_fds(self._control, [b"+"], [theirs.fileno()])
+                ours.settimeout(limit)
+                ours.sendall(job)
+                ours.shutdown(socket.SHUT_WR)
+                while part := ours.recv(65536):
+                    parts.append(part)
+                    ours.settimeout(max(0.001, until - time.monotonic()))
+        except OSError:  # it took too long, or has ended
+            return b"".join(parts), False
+        return b"".join(parts), True
+
+    def end(self) -> str:
+        """End it and all that runs in it; what it complained of."""
+        self._control.close()
+        return _end(self._process)[1].decode("utf-8", "replace")
+
+
+def opened(image: str | None = None) -> OneByOne | Warm:
+    """What runs submissions on this machine, to be used in ``with``; ``how`` says in which way. ``image``: in
+    containers of it. Raises ``LabError`` where there is neither bubblewrap nor, for an image, podman or docker."""
+    if image:
+        return OneByOne(container(image), "in a container it cannot have namespaces of its own.")
+    command = bubblewrap()
+    try:
+        return Warm(command)
+    except Cold as reason:
+        return OneByOne(command, str(reason))
+
+
+def run(blanks: dict, way: OneByOne | Warm, seconds: float = SECONDS) -> dict[str, Outcome]:
     """The outcome of each blank of one submission; ``blanks`` as in ``labkit.course.grading.isolated``.
 
     Where a sandbox ends early, what is left runs again, each blank alone. Raises ``LabError`` if a
     sandbox does not even start.
     """
-    command = command or bubblewrap()
-    outcomes = _once(command, blanks, seconds)
+    outcomes = _once(way, blanks, seconds)
     for name in blanks.keys() - outcomes.keys():
-        outcomes |= _once(command, {name: blanks[name]}, seconds)
+        outcomes |= _once(way, {name: blanks[name]}, seconds)
     return {name: outcomes.get(name, Outcome(LOST)) for name in blanks}
 
 
-def _once(command: list[str], blanks: dict, seconds: float) -> dict[str, Outcome]:
+def _once(way: OneByOne | Warm, blanks: dict, seconds: float) -> dict[str, Outcome]:
     """What came out of one sandbox, by blank."""
     job = json.dumps({"seconds": seconds, "megabytes": MEGABYTES, "blanks": blanks}).encode()
-    limit = START + (seconds + 1) * len(blanks)
-    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-    try:
-        process = subprocess.Popen(command, start_new_session=True, **pipes)
-    except OSError as error:
-        raise LabError(f"The sandbox did not start ({error}): see docs/ta.md for what it needs.") from error
-    try:
-        out, err = process.communicate(job, timeout=limit)
-    except subprocess.TimeoutExpired:
-        process.terminate()  # a container's client passes it on
-        try:
-            process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            process.kill()  # --die-with-parent and the process namespace take everything inside with it
-        out, err = process.communicate()
+    out, err = way.ask(job, START + (seconds + 1) * len(blanks))
     first, *lines = out.decode("utf-8", "replace").splitlines() or [""]
     if first != READY:
-        reason = err.decode("utf-8", "replace").strip()[-500:] or f"nothing came back within {START} seconds"
-        raise LabError(f"The sandbox did not start ({reason}): see docs/ta.md for what it needs.")
+        raise LabError(f"The sandbox did not start ({_reason(err)}): see docs/ta.md for what it needs.")
     outcomes = {}
     for name, outcome in map(_read, lines):
         if name in blanks:
             outcomes.setdefault(name, outcome)
     return outcomes
+
+
+def _reason(complaint: str) -> str:
+    return " ".join(complaint.split())[-500:] or f"nothing came back within {START} seconds"
+
+
+def _start(command: list[str], **streams) -> subprocess.Popen:
+    try:
+        return subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, **streams)
+    except OSError as error:
+        raise LabError(f"The sandbox did not start ({error}): see docs/ta.md for what it needs.") from error
+
+
+def _end(process: subprocess.Popen) -> tuple[bytes | None, bytes]:
+    """End a sandbox; what it had said and complained of until then."""
+    process.terminate()  # a container's client passes it on
+    try:
+        process.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()  # --die-with-parent and the process namespace take everything inside with it
+    return process.communicate()
 
 
 def _read(line: str) -> tuple[str | None, Outcome]:

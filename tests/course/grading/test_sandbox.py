@@ -4,7 +4,6 @@ A row's code returns the right answer only if what it tries succeeds, so full po
 """
 
 import os
-import platform
 import shutil
 import socket
 import sys
@@ -13,16 +12,19 @@ from pathlib import Path
 
 import needs
 import pytest
-from hostile import HOSTILE
+from hostile import HOSTILE, numbered
 
 from labkit.course import answers, labs
-from labkit.course.grading import grade, isolated, sandbox
+from labkit.course.grading import grade, sandbox
 from labkit.settings import REPOSITORY
 
 LAB = labs.named(1)
-MACHINE = platform.machine() if platform.machine() in isolated.FORBIDDEN else "x86_64"
-CALLS = isolated.FORBIDDEN[MACHINE][1]
-SECONDS = 4
+SECONDS = 3
+WAYS = {
+    "one by one": lambda: sandbox.OneByOne(sandbox.bubblewrap(), "this is a test"),
+    "warm": needs.warm,
+}
+NOTHING = {"x": {"sources": [], "functions": {}}}
 
 
 pytestmark = needs.bubblewrap
@@ -57,20 +59,50 @@ def listener():
 
 
 @pytest.fixture(scope="module")
-def marks(course, listener):
+def inside(tmp_path_factory):
+    """A folder of this process alone, with what is mounted in its sandboxes."""
+    folder = tmp_path_factory.mktemp(f"inside{os.getpid()}-")
+    files = tuple(Path(shutil.copy(file, folder)) for file in sandbox.INSIDE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sandbox, "INSIDE", files)
+        yield folder
+
+
+@pytest.fixture(scope="module", params=WAYS)
+def way(request, inside):
+    with WAYS[request.param]() as way:
+        yield way
+    assert not running(inside)
+
+
+def running(inside: Path) -> list[str]:
+    """The numbers of the processes that see what is in the folder ``inside``."""
+    return [path.parent.name for path in Path("/proc").glob("[0-9]*/mountinfo") if inside.name in _text(path)]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError:  # it has ended
+        return ""
+
+
+@pytest.fixture(scope="module")
+def marks(course, listener, way, inside):
     """By row: the verdicts on all blanks of a submission that is right but for its ``kept_channels``."""
     os.environ["SECRET"] = "SECRET"
+    before = running(inside)
     materials = grade.hidden_materials(LAB, "for the tests")
-    words = {"KEYCTL": str(CALLS["keyctl"]), "ADD_KEY": str(CALLS["add_key"])}
-    words |= {"CLASS": str(course), "REPOSITORY": str(REPOSITORY), "PORT": str(listener[0])}
+    words = {"CLASS": str(course), "REPOSITORY": str(REPOSITORY), "PORT": str(listener[0])}
     jobs = {"right": grade._job(materials["penalty"], {"code": {}}, answers.solution("penalty"))}
     for name, (body, _) in HOSTILE.items():
         for word, value in words.items():
             body = body.replace(word, value)
-        source = answers.function_source("kept_channels", ["mask"], body)
+        source = answers.function_source("kept_channels", ["mask"], numbered(body))
         jobs[name] = grade._job(materials["kept-channels"], {"code": {}}, source)
     jobs["right at the end"] = jobs["right"]
-    outcomes = sandbox.run(jobs, seconds=SECONDS)
+    outcomes = sandbox.run(jobs, way, seconds=SECONDS)
+    assert running(inside) == before
     return {
         name: grade.verdict_of(materials["penalty" if name.startswith("right") else "kept-channels"], outcome)
         for name, outcome in outcomes.items()
@@ -93,23 +125,18 @@ def test_the_others_are_graded_all_the_same(marks):
 def test_the_host_is_untouched(marks, course, listener):
     assert (course / "gradebook.db").read_text() == "100 points for everybody"
     assert listener[1] == []
-    inside = [p for p in Path("/proc").glob("[0-9]*") if b"isolated.py" in _command(p)]
-    assert not inside
 
 
-def _command(process: Path) -> bytes:
-    try:
-        return (process / "cmdline").read_bytes()
-    except OSError:
-        return b""
+def alone(*command: str) -> sandbox.OneByOne:
+    return sandbox.OneByOne(list(command), "this is a test")
 
 
 def test_without_bubblewrap_nothing_runs(monkeypatch, refused):
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with refused("bubblewrap is missing", "--container"):
-        sandbox.run({"x": {"sources": [], "functions": {}}})
+        sandbox.opened()
     with refused("podman nor docker"):
-        sandbox.container("image")
+        sandbox.opened("image")
 
 
 def test_a_sandbox_that_cannot_start_says_why(tmp_path, refused):
@@ -117,7 +144,7 @@ def test_a_sandbox_that_cannot_start_says_why(tmp_path, refused):
     script.write_text("#!/bin/sh\necho 'bwrap: setting up uid map: Permission denied' >&2\nexit 1\n")
     script.chmod(0o755)
     with refused("uid map: Permission denied", "docs/ta.md"):
-        sandbox.run({"x": {"sources": [], "functions": {}}}, [str(script)])
+        sandbox.run(NOTHING, alone(str(script)))
 
 
 def test_a_container_is_started_without_network_and_with_limits(tmp_path, monkeypatch):
@@ -130,7 +157,7 @@ def test_a_container_is_started_without_network_and_with_limits(tmp_path, monkey
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     materials = grade.hidden_materials(LAB, "x")
     job = grade._job(materials["kept-channels"], {"code": {}}, answers.solution("kept-channels"))
-    outcome = sandbox.run({"kept-channels": job}, sandbox.container("course/torch"))["kept-channels"]
+    outcome = sandbox.run({"kept-channels": job}, sandbox.opened("course/torch"))["kept-channels"]
     assert grade.verdict_of(materials["kept-channels"], outcome).right
     said = (tmp_path / "said").read_text()
     assert all(
@@ -147,11 +174,11 @@ def test_a_sandbox_that_ends_early_is_tried_again_and_then_given_up(tmp_path):
     )
     script.chmod(0o755)
     blank = {"sources": [], "functions": {}}
-    outcomes = sandbox.run({"one": blank, "two": blank, "lost": blank}, [str(script)])
+    outcomes = sandbox.run({"one": blank, "two": blank, "lost": blank}, alone(str(script)))
     assert [outcomes[name].end for name in ("one", "two", "lost")] == ["done", "done", sandbox.LOST]
 
 
-def test_a_copy_in_name_only_gains_at_most_the_points_for_form(course):
+def test_a_copy_in_name_only_gains_at_most_the_points_for_form(way):
     """Who shares a process with the probe can change what it says of the form, never the right values."""
     body = (
         "import sys\nfor module in list(sys.modules.values()):\n"
@@ -160,13 +187,13 @@ def test_a_copy_in_name_only_gains_at_most_the_points_for_form(course):
     material = grade.hidden_materials(LAB, "x")["linear-bias"]
     for rest, points in (("thin_linear.bias.data = linear.bias.data", 5), ("pass", 0)):
         source = answers.function_source("copy_linear_bias", ["thin_linear", "linear"], body + rest)
-        outcome = sandbox.run({"linear-bias": grade._job(material, {"code": {}}, source)})["linear-bias"]
+        outcome = sandbox.run({"linear-bias": grade._job(material, {"code": {}}, source)}, way)["linear-bias"]
         assert grade.verdict_of(material, outcome).points <= points
 
 
 def test_a_command_that_is_not_there_says_so(refused):
     with refused("did not start", "/nowhere/at/all", "docs/ta.md"):
-        sandbox.run({"x": {"sources": [], "functions": {}}}, ["/nowhere/at/all"])
+        sandbox.run(NOTHING, alone("/nowhere/at/all"))
 
 
 def test_limits_that_cannot_be_set_are_no_blanks_fault(tmp_path, refused):
@@ -177,4 +204,4 @@ def test_limits_that_cannot_be_set_are_no_blanks_fault(tmp_path, refused):
     inside.write_text(inside.read_text().replace("22, 2\n", "22, 99\n"))
     packages = [path for path in sys.path if path.endswith("-packages")]
     with refused("did not start", "limits and filter cannot be set"):
-        sandbox.run({"x": {"sources": [], "functions": {}}}, [sys.executable, "-I", str(inside), *packages])
+        sandbox.run(NOTHING, alone(sys.executable, "-I", str(inside), *packages))
