@@ -206,6 +206,18 @@ def canvas_path(person: Person, file_id: int, file: str, late=False, anonymous="
     return "_".join([*([] if anonymous else [name]), *["LATE"] * late, *who, str(file_id), file])
 
 
+def owner_of(person: Person, system: str) -> str:
+    """What labkit keeps of the name that the system gives a file."""
+    path = moodle_path(person, "") if system == "moodle" else canvas_path(person, 1, "").removesuffix("_1_")
+    return path.split("_assignsubmission")[0].replace("_LATE", "")
+
+
+def only_file(data: bytes) -> bytes:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        (name,) = archive.namelist()
+        return archive.read(name)
+
+
 @dataclass
 class Canvas:
     """A course in Canvas; ``attachments`` are the submissions' files: number -> user and name."""
