@@ -1,7 +1,8 @@
 """A class of generated students, from a folder of zips to a CSV, with the marks that each deserves.
 
 ``python tests/class_of.py 100`` prints how long each command took, the marks and the TA's list; ``… 3 2`` does so
-for lab 2.
+for lab 2. ``… 100 1 moodle`` (or ``canvas``) goes the whole way: from the system's export, with points by hand, to
+the file and the feedback that it reads back.
 """
 
 import csv
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import fronts
 import submissions as made
+import systems
 from hostile import HOSTILE
 
 from labkit import cli
@@ -126,8 +128,8 @@ ROWS = {1: lambda build: [*usual(build), *hostile(build)], 2: of_the_front}
 OWN = {1: one_run, 2: lambda student: fronts.archived(fronts.honest(), student)}
 
 
-def students(count: int | None = None, lab: Lab = LAB) -> list[Student]:
-    """Every row once; then, up to ``count``, more of those who did their work."""
+def students(count: int | None = None, lab: Lab = LAB, kinds: tuple[str, ...] = ()) -> list[Student]:
+    """Every row once; then, up to ``count``, more of those who did their work. ``kinds``: these rows only."""
     notebooks, course = release.released_notebooks(lab), edition.current()
 
     def build(bodies: dict, own=OWN[lab.number], report: str | None = None, **options) -> Archive:
@@ -141,7 +143,7 @@ def students(count: int | None = None, lab: Lab = LAB) -> list[Student]:
 
         return archive
 
-    rows = list(ROWS[lab.number](build))
+    rows = [row for row in ROWS[lab.number](build) if not kinds or row[0] in kinds]
     more = cycle(row for row in rows if row[0] not in ("50 MB of output", "zip bomb", "never ends, deaf to signals"))
     rows = [*rows, *islice(more, max(0, (count or 0) - len(rows)))]
     found = []
@@ -156,6 +158,80 @@ def export_folder(folder: Path, people: list[Student]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for person in people:
         (folder / person.archive).write_bytes(person.content)
+
+
+NAMES = ("Ada Lovelace", "Jürgen Groß", "王小明", "Sinéad O'Connor", "Nguyễn Thị Mai", "María de la Cruz", "=SUM(A1) X")
+TITLE = "Lab {0.number}: {0.title}"
+
+
+def persons(people: list[Student]) -> list[systems.Person]:
+    """The same people as a system knows them; several have one name, as in any large class."""
+    names = cycle(NAMES)
+    return [systems.Person(2001 + n, next(names), person.name) for n, person in enumerate(people)]
+
+
+def moodle_export(folder: Path, people: list[Student], lab: Lab = LAB) -> tuple[Path, systems.Moodle]:
+    """The submissions as Moodle packs them, the worksheet, and the site that takes it back."""
+    known = persons(people)
+    for person, one in zip(people, known):
+        path = folder / systems.moodle_path(
+            one, person.archive, folders=one.number % 5 > 0, trailing=one.number % 2 > 0
+        )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(person.content)
+    worksheet = folder.with_name("Bewertungen.csv")
+    worksheet.write_bytes(systems.worksheet(known, "de", most=lab.points))
+    return worksheet, systems.Moodle(known, "de", most=lab.points)
+
+
+def canvas_export(folder: Path, people: list[Student], lab: Lab = LAB) -> tuple[Path, systems.Canvas]:
+    """The submissions as Canvas packs them, the gradebook, and the site that takes it back."""
+    known, folder = persons(people), folder / "submissions"
+    folder.mkdir(parents=True, exist_ok=True)
+    columns = [systems.Column("Quiz", 5, 10), systems.Column(TITLE.format(lab), 6, lab.points)]
+    attachments = {}
+    for person, one in zip(people, known):
+        attachments[one.number + 50_000] = (one.number, person.archive)
+        name = systems.canvas_path(one, one.number + 50_000, person.archive, late=one.number % 5 == 0)
+        (folder / name).write_bytes(person.content)
+    gradebook = folder.parent.with_name("grades.csv")
+    gradebook.write_bytes(systems.gradebook_export(known, columns))
+    return gradebook, systems.Canvas(known, columns, attachments)
+
+
+SYSTEMS = {"moodle": moodle_export, "canvas": canvas_export}
+
+
+def by_hand(course: Path, lab: Lab = LAB) -> float:
+    """Give every manual cell of a readable hand-in its full points, as formgrader does; how many seconds it took."""
+    from nbgrader.api import Gradebook
+
+    started = time.perf_counter()
+    with Gradebook(f"sqlite:///{course / 'gradebook.db'}", "") as book:
+        for submission in book.assignment_submissions(lab.name):
+            grades = [grade for notebook in submission.notebooks for grade in notebook.grades]
+            if any(grade.auto_score is not None for grade in grades):
+                for grade in grades:
+                    if grade.auto_score is None:
+                        grade.manual_score, grade.needs_manual_grade = grade.max_score, False
+        book.db.commit()
+    return time.perf_counter() - started
+
+
+def back(system: str, course: Path, site, lab: Lab = LAB) -> tuple[dict[str, float], dict[str, bytes]]:
+    """What the site reads of what was exported: grades and pages by student."""
+    filled = (course / f"grades_{lab.name}_{system}.csv").read_bytes()
+    zips = sorted(course.glob(f"feedback_{lab.name}_{system}*.zip"))
+    files = {number: found for file in zips for number, found in site.read_feedback(file.read_bytes()).items()}
+    if system == "moodle":
+        site.read(filled)
+        grades = site.grades
+    else:
+        scores = site.read(filled)[site.columns[-1].id]
+        grades = {number: float(score) for number, score in scores.items() if score}
+    logins = {one.number: one.login for one in site.people}
+    pages = {logins[number]: next(iter(found.values())) for number, found in files.items()}
+    return {logins[number]: grade for number, grade in grades.items()}, pages
 
 
 def command(*words: str) -> float:
@@ -175,6 +251,24 @@ def graded(course: Path, lab: Lab = LAB) -> dict[str, dict]:
         path.stem: json.loads(path.read_text(encoding="utf-8"))
         for path in (course / "graded" / lab.name).glob("*.json")
     }
+
+
+def whole_way(count: int, number: str, system: str) -> None:
+    lab = labs.named(number)
+    with tempfile.TemporaryDirectory() as scratch:
+        export, course, people = Path(scratch, "export"), Path(scratch, "class"), students(count, lab)
+        file, site = SYSTEMS[system](export, people, lab)
+        options = (f"--lab={number}", f"--course={course}")
+        seconds = {name: command(*words, *options) for name, words in {
+            "collect": ("collect", str(export)), "grade": ("grade",)}.items()}  # fmt: skip
+        seconds["by hand"] = by_hand(course, lab)
+        seconds["export"] = command("export", f"--{system}", str(file), *options)
+        grades, pages = back(system, course, site, lab)
+        manual = lab.points - sum(blank.points for blank in blanks.of(lab).values())
+        deserved = {person.name: person.points + manual for person in people if person.points is not None}
+        print(f"{len(people)} students, {len(grades)} grades and {len(pages)} pages read back by {system.title()}; "
+              f"wrong: {sorted(name for name in deserved | grades if deserved.get(name) != grades.get(name)) or 'none'}")  # fmt: skip
+        print(", ".join(f"{name} {value / 60:.1f} min" for name, value in seconds.items()))
 
 
 def main(count: int, number: int = 1) -> None:
@@ -198,4 +292,7 @@ def main(count: int, number: int = 1) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    if len(sys.argv) > 3:
+        whole_way(int(sys.argv[1]), *sys.argv[2:])
+    else:
+        main(*map(int, sys.argv[1:]))

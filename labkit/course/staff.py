@@ -9,6 +9,7 @@ from pathlib import Path
 from tqdm.std import tqdm
 
 from labkit.course import edition, labs
+from labkit.settings import LabError
 
 
 def add_commands(commands) -> None:
@@ -32,8 +33,22 @@ def add_commands(commands) -> None:
     formgrader = commands.add_parser("formgrader", help="open the gradebook in a browser, to grade by eye")
     formgrader.set_defaults(command=open_formgrader)
 
-    export_ = commands.add_parser("export", help="write all points to a CSV file")
-    export_.add_argument("csv", type=Path, nargs="?", help="default: grades_labN.csv in the class folder")
+    export_ = commands.add_parser("export", help="write all points to a CSV file, or into that of Moodle or Canvas")
+    export_.add_argument(
+        "csv", type=Path, nargs="?", help="default: grades_labN.csv or grades_labN_SYSTEM.csv in the class folder"
+    )
+    system = export_.add_mutually_exclusive_group()
+    system.add_argument(
+        "--moodle", type=Path, metavar="WORKSHEET", help="fill this grading worksheet, and pack the feedback"
+    )
+    system.add_argument(
+        "--canvas", type=Path, metavar="EXPORT", help="fill this gradebook export, and pack the feedback"
+    )
+    export_.add_argument("--assignment", metavar="TITLE", help="Canvas: which, if its title does not say the lab")
+    export_.add_argument("--force", action="store_true", help="overwrite grades that stand in the file already")
+    export_.add_argument(
+        "--most", type=float, default=100, metavar="MB", help="of feedback in one upload (default: 100)"
+    )
     export_.set_defaults(command=export)
 
     feedback_ = commands.add_parser("feedback", help="write a feedback page for each student")
@@ -97,9 +112,27 @@ def export(options) -> None:
     from labkit.course.grading import gradebook
 
     lab = labs.named(options.lab)
-    csv = options.csv or options.course / f"grades_{lab.name}.csv"
-    gradebook.export(options.course, lab, csv)
-    print(f"grades in {csv}")
+    if options.moodle or options.canvas:
+        export_into_system(options, lab)
+    else:
+        csv = options.csv or options.course / f"grades_{lab.name}.csv"
+        gradebook.export(options.course, lab, csv)
+        print(f"grades in {csv}")
+
+
+def export_into_system(options, lab: labs.Lab) -> None:
+    from labkit.course.grading import canvas, moodle, sheet, systems
+
+    file = options.moodle or options.canvas
+    table = sheet.read(file)
+    form = moodle.form(table, file) if options.moodle else canvas.form(table, file, lab, options.assignment)
+    out = options.csv or options.course / f"grades_{lab.name}_{form.system}.csv"
+    if out.resolve() == file.resolve():
+        raise LabError(f"{out} is the file that you downloaded: give another name for the filled one.")
+    page_of = moodle.page_of if options.moodle else canvas.page_of
+    most = int(options.most * 1_000_000)
+    print(*systems.export(options.course, lab, form, page_of, out, most, options.force), sep="\n")
+    print(f"the same list: {out.with_suffix('.md')}")
 
 
 def feedback(options) -> None:

@@ -8,7 +8,7 @@ import hashlib
 import json
 import re
 import unicodedata
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from labkit.course.edition import Edition
 from labkit.course.grading import archives
 from labkit.course.grading.archives import Member, Unreadable, listed, shown
 from labkit.course.grading.repair import repair
-from labkit.course.grading.uploads import CANVAS, NUMBER, Upload, entries_of, uploads_of
+from labkit.course.grading.uploads import NUMBER, Upload, entries_of, plain, uploads_of
 from labkit.course.labs import Lab
 from labkit.course.release import released_notebooks
 from labkit.files import replacing, write_text
@@ -58,6 +58,7 @@ def collect(export: Path, course: Path, edition: Edition, lab: Lab) -> list[dict
         handin, notes = latest(handins)
         report = edition.report_name(handin.student, lab)
         submission, files = submitted(read(handin.upload, edition, lab), notes, released, lab, report)
+        submission["uploaders"] = uploaders([handin, *handins])
         mirror(folder / handin.student, files | {"submission.json": as_json(submission)})
         submissions.append(submission)
     write_notes(folder)
@@ -74,7 +75,7 @@ def read(upload: Upload, edition: Edition, lab: Lab) -> Handin:
                     digest.update(chunk)
                 members, notes = archives.read_archive(file)
         for entry in upload.loose:
-            path = "/".join([*entry.parts[:-1], CANVAS.sub("", entry.parts[-1], count=1)])
+            path = "/".join([*entry.parts[:-1], plain(entry.parts[-1])])
             with entry.opened() as file:
                 heavy = path.lower().endswith(archives.HEAVY)
                 members.append(Member(path) if heavy else budget.member(path, file))
@@ -172,6 +173,15 @@ def latest(handins: list[Handin]) -> tuple[Handin, list[str]]:
     if len(owners := {handin.upload.owner for handin in handins} - {""}) > 1:
         notes.append(f"They were uploaded by different people: {listed(sorted(owners))}.")
     return chosen, notes
+
+
+def uploaders(handins: list[Handin]) -> list[dict]:
+    """Who handed in, each person once, as the learning-management system knows them: export finds by it whose marks
+    these are. Whoever uploaded what counts comes first."""
+    found = {}
+    for uploader in filter(None, (handin.upload.uploader for handin in handins)):
+        found.setdefault(uploader.owner, asdict(uploader))
+    return list(found.values())
 
 
 def submitted(handin: Handin, notes: list[str], released: dict, lab: Lab, report: str) -> tuple[dict, dict[str, bytes]]:

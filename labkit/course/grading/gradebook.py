@@ -22,6 +22,7 @@ import nbformat
 
 from labkit.course import blanks, release
 from labkit.course.grading import pages
+from labkit.course.grading.uploads import Uploader
 from labkit.course.labs import Lab
 from labkit.files import write_text
 from labkit.settings import LabError
@@ -281,17 +282,34 @@ def _item(notebook: str, title: str, cell, grade, comments: dict) -> pages.Item:
     )
 
 
+def table(course: Path, lab: Lab) -> list[dict]:
+    """One row per student: points by cell, their sums, and where the student stands (``pages.csv_row``)."""
+    refused = {hand_in.student: hand_in.refused for hand_in in _hand_ins(Path(course), lab)}
+    graded = items(course, lab).items()
+    return [pages.csv_row(student, marks, refused.get(student), lab.points) for student, marks in graded]
+
+
+def uploaders(course: Path, lab: Lab) -> dict[str, list[Uploader]]:
+    """Who handed in, by student, as learning-management systems know them; nobody where it was sorted by hand.
+    Raises ``LabError`` where ``submission.json`` holds anything else."""
+    found = {}
+    for file in sorted((Path(course) / "collected" / lab.name).glob("*/submission.json")):
+        people = _json(file).get("uploaders", [])
+        try:
+            found[file.parent.name] = [Uploader(**{key: str(value) for key, value in one.items()}) for one in people]
+        except (AttributeError, TypeError):
+            raise LabError(f"{file} does not say who handed in: run labkit collect again.") from None
+    return found
+
+
 def export(course: Path, lab: Lab, file: Path) -> list[dict]:
     """Write one row per student to ``file`` as CSV, and return the rows. Ungraded cells are empty, and so is
     ``total`` while there are any. UTF-8 with a byte order mark: Excel shows umlauts only with it, and Moodle
     takes it off. Text that a spreadsheet would take for a formula begins with an apostrophe."""
-    refused = {hand_in.student: hand_in.refused for hand_in in _hand_ins(Path(course), lab)}
-    graded = items(course, lab).items()
-    rows = [pages.csv_row(student, marks, refused.get(student), lab.points) for student, marks in graded]
-    text = io.StringIO()
-    table = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    table.writeheader()
-    table.writerows({column: pages.spreadsheet(value) for column, value in row.items()} for row in rows)
+    rows, text = table(course, lab), io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({column: pages.spreadsheet(value) for column, value in row.items()} for row in rows)
     write_text(Path(file), "\ufeff" + text.getvalue())
     return rows
 

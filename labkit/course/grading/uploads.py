@@ -20,8 +20,25 @@ from labkit.settings import LabError
 
 MOST_UPLOAD = 1_000_000_000  # bytes of one hand-in
 NUMBER = re.compile(r" ?\((\d{1,6})\)$|-(\d{1,6})$")
-CANVAS = re.compile(r"([^_/]+)(?:_LATE)?_(\d+)_\d+_")
-MOODLE = re.compile(r"([^/]+_\d+)_assignsubmission_")
+# How the systems name what they give out. Canvas: name, LATE, the person's number, the file's; Moodle: name, number.
+# Where grading is anonymous Canvas leaves the name out; a team that nobody was sorted into has no number in Moodle.
+CANVAS = re.compile(r"(?:(?:LATE_)?(?P<anonymous>anon_[A-Za-z0-9]+)|(?P<name>[^_/]+)(?:_LATE)?_(?P<id>\d+))_\d+_")
+MOODLE = re.compile(r"(?P<name>[^_/]+)(?:_(?P<id>\d+))?_assignsubmission_(?:file|onlinetext)(?:_|(?=/))")
+
+
+@dataclass(frozen=True)
+class Uploader:
+    """Who handed in, in the words of ``system``, "moodle" or "canvas": the number and name that it gives a person
+    (one of them may be empty), and what it called their folder or file, by which feedback finds its way back."""
+
+    system: str
+    id: str
+    name: str
+    path: str
+
+    @property
+    def owner(self) -> str:
+        return "_".join(filter(None, (self.name, self.id)))
 
 
 @dataclass(frozen=True)
@@ -38,20 +55,22 @@ class Entry:
 
     @property
     def stem(self) -> str:
-        """Its name without its ending and without what Canvas puts before it."""
-        name = CANVAS.sub("", self.parts[-1], count=1)
+        """Its name without its ending and without what the system puts before it."""
+        name = plain(self.parts[-1])
         ends = (*archives.ARCHIVES, ".ipynb")
         return next((name[: -len(end)] for end in ends if name.lower().endswith(end)), name)
 
 
 @dataclass(frozen=True)
 class Upload:
-    """What one person uploaded: an archive, or loose files. ``owner`` is who, as far as the export says."""
+    """What one person uploaded: an archive, or loose files. ``owner`` is who, as far as the export says;
+    ``uploader`` is None where no system wrote it."""
 
     owner: str
     archive: Entry | None
     loose: tuple[Entry, ...]
     path: str
+    uploader: Uploader | None = None
 
     @property
     def name(self) -> str:
@@ -66,6 +85,21 @@ class Upload:
     @property
     def written(self) -> float:
         return max(entry.written for entry in (self.archive, *self.loose) if entry)
+
+
+def plain(name: str) -> str:
+    """A file's name as the student knew it: without what the system puts before it."""
+    return MOODLE.sub("", CANVAS.sub("", name, count=1), count=1)
+
+
+def uploader_of(path: str) -> Uploader | None:
+    """Who handed in the file at ``path``, in an export as a system writes it."""
+    top = path.split("/")[0]
+    if found := MOODLE.match(path):
+        return Uploader("moodle", found["id"] or "", found["name"], top)
+    if found := CANVAS.match(top):
+        return Uploader("canvas", found["anonymous"] or found["id"], found["name"] or "", top)
+    return None
 
 
 def entries_of(export: Path, course: Path) -> tuple[list[Entry], str]:
@@ -134,17 +168,17 @@ def uploads_of(entries: list[Entry], base: str = "") -> list[Upload]:
     base += entries[0].path.removesuffix(inner[0].path) if entries else ""
     groups: dict[tuple[str, str], list[Entry]] = {}
     for entry in inner:
-        top = entry.parts[0]
-        person = (MOODLE.match(entry.path) or CANVAS.match(top)) if len(entry.parts) > 1 else CANVAS.match(top)
-        owner = "_".join(filter(None, person.groups())) if person else top if len(entry.parts) > 1 else ""
+        person = uploader_of(entry.path)
+        owner = person.owner if person else entry.parts[0] if len(entry.parts) > 1 else ""
         groups.setdefault((owner, owner or NUMBER.sub("", entry.stem)), []).append(entry)
     uploads = []
     for (owner, _), files in sorted(groups.items()):
         loose = tuple(entry for entry in files if not archives.is_archive(entry.path))
         pages = tuple(entry for entry in loose if entry.path.lower().endswith(".pdf"))
-        found = [Upload(owner, e, pages, base + e.path) for e in files if archives.is_archive(e.path)]
+        packed = [entry for entry in files if archives.is_archive(entry.path)]
+        found = [Upload(owner, e, pages, base + e.path, uploader_of(e.path)) for e in packed]
         if any(archives.is_notebook(entry.path) for entry in loose):
             top = loose[0].parts[0] if len(loose[0].parts) > 1 or len(loose) == 1 else owner
-            found.append(Upload(owner, None, loose, base + top))
+            found.append(Upload(owner, None, loose, base + top, uploader_of(loose[0].path)))
         uploads += found
     return uploads

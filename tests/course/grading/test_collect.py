@@ -256,6 +256,17 @@ def test_a_name_that_only_begins_like_an_id_is_none(collected, released):
     assert found["student"] == STUDENT and said(found["notes"], "holds no student id")
 
 
+def test_who_uploaded_is_kept_for_the_way_back(collected, released):
+    content = submission(STUDENT, {}, released)
+    (found,) = collected({f"LATE_anon_aB3dE_67890_{ARCHIVE}": content}).values()
+    anonymous = {"system": "canvas", "id": "anon_aB3dE", "name": "", "path": f"LATE_anon_aB3dE_67890_{ARCHIVE}"}
+    assert found["uploaders"] == [anonymous] and found["notes"] == []
+    (found,) = collected({f"Default group_assignsubmission_file/z {ARCHIVE}": content}).values()
+    assert [one["name"] for one in found["uploaders"]] == ["Default group", ""] and found["student"] == STUDENT
+    (found,) = collected({f"Ann/{ARCHIVE[:-4]} (9).zip": content}).values()
+    assert len(found["uploaders"]) == 2
+
+
 def test_a_single_hand_in_is_not_taken_for_a_class(collected, released):
     found = collected({"mine.zip": submission(STUDENT, {}, released, extra={"old/01_sparsity_training.ipynb": b"{}"})})
     assert list(found) == [STUDENT] and found[STUDENT]["archive"] == "mine.zip"

@@ -1,0 +1,69 @@
+"""Moodle's offline grading worksheet, and the names of files in its zip of feedback.
+
+Its headers are in the language of whoever downloaded it, so columns are known by what Moodle writes into them and in
+which order (mod/assign/gradingtable.php): the first holds a word and the person's number; the grade stands just left of
+the maximum, which is the same in all rows; whoever has comments has them last, right of the date of the grade.
+
+Not in the student edition: it is the staff's.
+"""
+
+import re
+from pathlib import Path
+
+from labkit.course.grading.sheet import Sheet
+from labkit.course.grading.systems import Form, value
+from labkit.course.grading.uploads import Uploader
+from labkit.settings import LabError
+
+PERSON = re.compile(r"(\D+?)(\d+)")
+YEAR = re.compile(r"\d{4}")
+
+
+def form(sheet: Sheet, file: Path) -> Form:
+    """What the worksheet asks for. Raises ``LabError`` where ``sheet`` is none."""
+    rows = {number: row for number, row in enumerate(sheet.rows) if number and row != [""]}
+    people = {number: PERSON.fullmatch(row[0].strip()) for number, row in rows.items()}
+    if not rows or None in people.values() or len({found[1] for found in people.values()}) > 1:
+        raise LabError(
+            f"{file} is no grading worksheet of Moodle: its first column does not hold the participants' numbers."
+        )
+    columns = list(zip(*rows.values()))
+    maxima = [at for at in range(1, len(columns)) if is_maximum(columns[at]) and is_grade(columns[at - 1])]
+    if not maxima:
+        raise LabError(
+            f"{file} has no column of grades beside one of the maximum: the assignment has to be graded in points."
+        )
+    grade = maxima[-1] - 1
+    dated, last = map(is_dates, columns[-2:])
+    return Form(
+        system="moodle",
+        sheet=sheet,
+        people={number: found[2] for number, found in people.items()},
+        who=grade,
+        grade=grade,
+        most=value(columns[grade + 1][0]),
+        comment=len(columns) - 1 if dated and not last else None,
+        named=True,
+        nobody=people[min(people)][1],
+    )
+
+
+def is_maximum(column: tuple[str, ...]) -> bool:
+    return len(set(column)) == 1 and bool(value(column[0]))
+
+
+def is_grade(column: tuple[str, ...]) -> bool:
+    return all(not text.strip() or value(text) is not None for text in column)
+
+
+def is_dates(column: tuple[str, ...]) -> bool:
+    """A date has a year; what has none yet is a dash."""
+    return all(text.strip() == "-" or YEAR.search(text) for text in column)
+
+
+def page_of(form: Form, student: str, uploaders: list[Uploader], row: int, page: bytes) -> tuple[str, bytes]:
+    """How Moodle wants a page called: ``Name_number_assignfeedback_file/feedback.html``. The number alone counts, the
+    name must not hold an underscore (mod/assign/feedback/file/importziplib.php)."""
+    name = next((one.name for one in uploaders if one.name), student)
+    name = re.sub(r"[^\w .-]|_", " ", name).strip(" .") or "student"
+    return f"{name}_{form.people[row]}_assignfeedback_file/feedback.html", page
