@@ -127,16 +127,20 @@ class Settings:
 
     @property
     def reference(self) -> Path:
-        """The same experiment as it was run for the course and shipped with it; for a split of one's own that of seed 0,
-        with the split that all others have."""
-        usual = replace(self, seed=0) if split_of(self.data) is not None else self
+        """The same experiment as it was run for the course and shipped with it. For a split of one's own of ``shapes``
+        that of seed 0, which was trained on none of the split's validation images; of photographs it might have been."""
+        usual = replace(self, seed=0) if self._has_new_images else self
         return REFERENCE / usual.experiment / f"lab{self.lab}"
 
     @property
     def shipped(self) -> str:
         """Where the ``reference`` lies, in words, and what to know of it."""
         where = f"data/reference/{self.reference.parent.name}"
-        return f"{where} (seed 0 and its own images, not yours)" if split_of(self.data) is not None else where
+        return f"{where} (seed 0 and its own images, not yours)" if self._has_new_images else where
+
+    @property
+    def _has_new_images(self) -> bool:
+        return split_of(self.data) is not None and with_split(self.data, None) == "shapes"
 
     def environment(self) -> dict[str, str]:
         """The variables that give another process, in any folder, these settings."""

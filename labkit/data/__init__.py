@@ -113,7 +113,7 @@ def load(name: str, downloads: Path) -> Dataset:
         return replace(minicifar(*_folder(folder, Path(downloads), MINI), split), name=f"minicifar:{folder.name}")
     match name:
         case "shapes":
-            return _shapes() if split is None else _shapes_of_its_own(_shapes(), split)
+            return _shapes() if split is None else own_shapes(_shapes(), split)
         case "cifar10" | "cifar100":
             train, test, classes = _cifar(name, Path(downloads))
             return _with_validation(name, classes, train, test, split)
@@ -129,8 +129,8 @@ def _shapes() -> Dataset:
     return Dataset("shapes", shapes.CLASSES, *parts)
 
 
-def _shapes_of_its_own(usual: Dataset, split: int) -> Dataset:
-    """Trained on as many images, drawn from those that the ``usual`` split trains on and chooses on; validated on new
+def own_shapes(usual: Dataset, split: int) -> Dataset:
+    """The data set ``shapes`` of another split. Trained on as many images, drawn from those that the ``usual`` split trains on and chooses on; validated on new
     ones, which no shipped network was trained on."""
     parts = usual.train, usual.validation
     pool = Images(torch.cat([part.pixels for part in parts]), torch.cat([part.labels for part in parts]))
