@@ -1,123 +1,118 @@
-"""Two students of an edition with variants, from the release to the TA's list: lab 1 as each of them would run it.
+"""Two students of an edition with variants, from the release to the TA's list.
 
-``python tests/variants_of.py FOLDER``: trains everything twice (5 to 15 minutes each on two cores; what is in FOLDER
-already is loaded), hands in, and grades three hand-ins: the two, and the first student's records under a third id.
-Prints both students' numbers side by side, the code points, and what is noted.
+``python tests/variants_of.py FOLDER``: each executes notebook 01, filled in (three trainings; 2 to 20 minutes each; what
+is in FOLDER already is loaded). Then four hand-ins are collected and graded: the two; one with the first's records under
+a third id; and one whose records were changed to the fourth's seed and images. Prints both students' numbers, the code
+points, and what is noted. ``… FOLDER 3`` executes notebooks 01 to 03.
 """
 
+import json
 import os
 import shutil
-import subprocess
 import sys
-import zipfile
 from dataclasses import replace
 from pathlib import Path
 
 import edition as student_edition
 import nbformat
+import submissions as made
 
-from labkit import records
+from labkit import data, records, settings
 from labkit.course import edition, labs, release
-from labkit.course.practice.submit import zipped
+from labkit.course.grading.collect import collect
+from labkit.course.grading.grade import grade
 from labkit.course.practice.variant import PLACEHOLDER
 from labkit.tools.run import execute
 from labkit.view.tables import markdown
 
-LAB, WORD = labs.named(1), "a class of two"
-STUDENTS, COPIES = ("s1000001", "s1000002"), "s1000003"
+LAB, COURSE = labs.named(1), replace(edition.current(), variants="a class of two")
+STUDENTS, COPIES, DISGUISES = ("s1000001", "s1000002"), "s1000003", "s1000004"
 
 
-def made_for(student: str, folder: Path) -> Path:
-    """The edition, filled in, with this student's id in the first notebook."""
+def worked(student: str, folder: Path, names: tuple[str, ...]) -> None:
+    """The edition with all blanks filled in, the id in the first notebook, and the notebooks of these ``names``
+    executed. Runs that were there stay."""
+    runs, aside = folder / "runs", folder.with_suffix(".runs")
+    if runs.exists():
+        shutil.move(runs, aside)
     release.release(folder, (LAB,), "someone/pruning-lab", "v1")
-    for number, name in enumerate(LAB.notebooks):
+    if aside.exists():
+        shutil.move(aside, runs)
+    inherited = {name: value for name, value in os.environ.items() if name not in ("LABKIT_SEED", "LABKIT_DATA")}
+    for number, name in enumerate(names):
         path = folder / "notebooks" / f"{name}.ipynb"
-        complete = release.complete_notebooks(LAB)[name]
-        notebook = student_edition.filled(nbformat.read(path, as_version=4), complete)
+        notebook = nbformat.read(path, as_version=4)
+        notebook = student_edition.filled(notebook, release.complete_notebooks(LAB)[name])
         if number == 0:
             (cell,) = (cell for cell in notebook.cells if cell.id == "student")
             cell.source = cell.source.replace(PLACEHOLDER, student)
         nbformat.write(notebook, path)
-    return folder
+        execute(path, path, inherited | {"PYTHONPATH": str(folder), "LABKIT_RUNS": str(runs)}, runs)
 
 
-def environment(folder: Path) -> dict[str, str]:
-    inherited = {name: value for name, value in os.environ.items() if name not in ("LABKIT_SEED", "LABKIT_DATA")}
-    return inherited | {"PYTHONPATH": str(folder), "LABKIT_RUNS": str(folder / "runs")}
-
-
-def run(folder: Path) -> None:
-    for name in LAB.notebooks:
-        path = folder / "notebooks" / f"{name}.ipynb"
-        execute(path, path, environment(folder), folder / "runs")
-
-
-def labkit(*arguments: str, folder: Path | None = None) -> str:
-    command = [sys.executable, "-m", "labkit", *arguments]
-    at = {"cwd": folder, "env": environment(folder)} if folder else {}
-    done = subprocess.run(command, capture_output=True, text=True, **at)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+def runs_of(student: str, folder: Path) -> Path:
+    return folder / "runs" / f"quick-shapes-seed{COURSE.seed_of(student)}" / LAB.name
 
 
 def numbers(runs: Path) -> dict[str, str]:
-    """What a student would copy into a report, by what it is."""
-    found = {}
-    for run in records.load_all(runs):
-        if "validation_accuracy" in run.results:
-            found[run.name] = f"{run.results['validation_accuracy']:.2%}"
-        if run.kind == "pruning":
-            found[run.name] = f"{run.results['validation']['as_it_stands']:.2%}, {sum(run.network['widths'])} channels"
-    return found
-
-
-def copied(archive: Path, student: str, target: Path) -> None:
-    """Another's archive under one's own id: code, records and report as they are."""
-    with zipfile.ZipFile(archive) as source:
-        files = {name: source.read(name) for name in source.namelist() if name != "receipt.json"}
-    target.write_bytes(zipped(files))
-
-
-def main(place: Path) -> None:
-    place.mkdir(parents=True, exist_ok=True)
-    this = replace(edition.current(), variants=WORD)
-    edition.current = lambda: this
-    folders = {student: place / student for student in STUDENTS}
-    for student, folder in folders.items():
-        if not list(folder.glob("pruning_lab*.zip")):
-            runs = folder / "runs"
-            shutil.move(runs, place / "kept") if runs.exists() else None
-            made_for(student, folder)
-            shutil.move(place / "kept", runs) if (place / "kept").exists() else None
-            run(folder)
-            print(labkit("submit", student, folder=folder), flush=True)
-    found = {
-        student: numbers(folder / "runs" / f"quick-shapes-seed{this.seed_of(student)}" / LAB.name)
-        for student, folder in folders.items()
+    """What a student would write into the report, by run."""
+    return {
+        run.name: f"{run.results['validation_accuracy']:.2%}, Σ|γ| {run.history[-1]['gamma_l1']:.2f}"
+        for run in records.load_all(runs)
+        if run.history
     }
-    rows = [[name, *(found[student].get(name, "–") for student in STUDENTS)] for name in found[STUDENTS[0]]]
-    print(markdown(["run", *(f"{student}, seed {this.seed_of(student)}" for student in STUDENTS)], rows), flush=True)
-    print(graded(place, folders, this))
 
 
-def graded(place: Path, folders: dict[str, Path], this: edition.Edition) -> str:
-    """What collecting and grading say of the two hand-ins and of the copy."""
-    from labkit.course.grading.collect import collect
-    from labkit.course.grading.grade import grade
+def handed_in(student: str, kept: dict[str, bytes], pages: dict | None = None) -> bytes:
+    """An archive with these records; the notebooks in ``pages`` as executed, the others as if."""
+    notebooks = made.run(made.filled(release.released_notebooks(LAB, COURSE), {})) | (pages or {})
+    files = made.files(student, notebooks, names={"records/sparsity-lambda0/record.json": None})
+    files[COURSE.report_name(student, LAB)] = made.report(student)
+    return made.zipped(files | {f"records/{name}/record.json": content for name, content in kept.items()})
 
+
+def records_in(runs: Path) -> dict[str, bytes]:
+    return {path.parent.name: path.read_bytes() for path in sorted(runs.glob("*/record.json"))}
+
+
+def disguised(content: bytes, student: str) -> bytes:
+    """A record with this student's seed and description of the images written into it."""
+    record, seed = json.loads(content), COURSE.seed_of(student)
+    record["config"] |= {"seed": seed, "data": data.load(settings.with_split("shapes", seed), Path()).describe()}
+    return json.dumps(record).encode()
+
+
+def main(place: Path, count: int = 1) -> None:
+    edition.current = lambda: COURSE
+    names, kept, pages = LAB.notebooks[:count], {}, {}
+    for student in STUDENTS:
+        folder = place / student
+        worked(student, folder, names)
+        kept[student] = records_in(runs_of(student, folder))
+        read = {name: nbformat.read(folder / "notebooks" / f"{name}.ipynb", as_version=4) for name in names}
+        pages[student] = read
+    found = [numbers(runs_of(student, place / student)) for student in STUDENTS]
+    rows = [[name, *(column.get(name, "–") for column in found)] for name in found[0]]
+    print(
+        markdown(["run", *(f"{name}, seed {COURSE.seed_of(name)}" for name in STUDENTS)], rows), end="\n\n", flush=True
+    )
+
+    first = kept[STUDENTS[0]]
+    kept |= {COPIES: first, DISGUISES: {name: disguised(content, DISGUISES) for name, content in first.items()}}
     export, course = place / "export", place / "grading"
-    shutil.rmtree(export, ignore_errors=True)
-    shutil.rmtree(course, ignore_errors=True)
+    for folder in (export, course):
+        shutil.rmtree(folder, ignore_errors=True)
     export.mkdir()
-    for student, folder in folders.items():
-        shutil.copy(folder / this.archive_name(student, LAB), export)
-    copied(export / this.archive_name(STUDENTS[0], LAB), COPIES, export / this.archive_name(COPIES, LAB))
-    collect(export, course, this, LAB)
-    results = grade(course, LAB)
-    points = [f"{result['student']}: {result['points']:g} of {result['of']} code points" for result in results]
-    notes = (course / "graded" / LAB.name / "notes.md").read_text(encoding="utf-8")
-    return "\n".join([*points, "", notes])
+    for student in kept:
+        (export / COURSE.archive_name(student, LAB)).write_bytes(handed_in(student, kept[student], pages.get(student)))
+    collect(export, course, COURSE, LAB)
+    for result in grade(course, LAB):
+        print(f"{result['student']}: {result['points']:g} of {result['of']} code points")
+    for result in map(json.loads, (path.read_text("utf-8") for path in sorted((course / "graded").glob("*/*.json")))):
+        well = [finding["text"] for finding in result["findings"] if finding["well"]]
+        print(f"\n{result['student']}, what is well:", *(f"✓ {text}" for text in well), sep="\n")
+    print("\n" + (course / "graded" / LAB.name / "notes.md").read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]).resolve())
+    main(Path(sys.argv[1]).resolve(), *map(int, sys.argv[2:]))

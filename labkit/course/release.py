@@ -241,12 +241,11 @@ def _readme(course: edition.Edition, labs: tuple[Lab, ...]) -> str:
 
 def page(name: str, course: edition.Edition, rows: list[str]) -> str:
     """The page ``name`` of this folder, with ``rows`` in the place of the labs, and with what it says of Colab only
-    where there is a repository."""
+    where there is a repository, of variants only where students have them."""
     text = Path(__file__).with_name(name).read_text(encoding="utf-8")
-    if course.repository:
-        text = text.replace("<!-- colab -->\n", "").replace("<!-- end -->\n", "")
-    else:
-        text = re.sub(r"<!-- colab -->\n.*?<!-- end -->\n", "", text, flags=re.DOTALL)
+    for mark, stays in (("colab", course.repository), ("variants", course.variants)):
+        part = rf"<!-- {mark} -->\n(.*?)<!-- end -->\n"
+        text = re.sub(part, r"\1" if stays else "", text, flags=re.DOTALL)
     return text.replace("<!-- labs -->\n", "\n".join(rows))
 
 

@@ -37,20 +37,22 @@ FAR = 0.1  # between validation and test images, or between an accuracy and its 
 
 @dataclass(frozen=True)
 class Own:
-    """In a class with variants: the ``seed`` that a student's runs have to have and, by the seeds that were found
-    instead, the ``others`` of the class whose they are."""
+    """In a class with variants: the ``seed`` that a student's runs have to have, which is the split's as well, and whose
+    the seeds are that were found instead, by seed: ``others`` of the class."""
 
     seed: int
     others: dict[int, str]
 
-    def said(self, run: Record) -> str:
-        """What is wrong with a run's seed or split; empty where nothing is."""
+    def said(self, run: Record, courses: set[int]) -> str:
+        """What is wrong with a run's seed or split; empty where nothing is. ``courses``: the seeds of the course's runs."""
         found = {"seed": run.config["seed"]} if "seed" in run.config else {}
         found |= {"split": run.config["data"].get("split")} if "data" in run.config else {}
         for what, number in found.items():
             if number != self.seed:
                 whose = f": it is {self.others[number]}'s" if number in self.others else ""
-                return f"{what} {'of all' if number is None else number} is not this student's ({self.seed}){whose}"
+                whose = ": it is one of the course's" if what == "seed" and number in courses else whose
+                named = "the split that all have" if number is None else f"{what} {number}"
+                return f"{named} is not this student's ({self.seed}){whose}"
         return ""
 
 
@@ -152,9 +154,9 @@ def share_seed_and_data(case: Case, runs: list[Record]) -> Iterator[str]:
 
 def are_the_students_own(case: Case, runs: list[Record]) -> Iterator[str]:
     """In a class with variants: every run has the seed and the split of its student."""
-    wrong = defaultdict(list)
+    wrong, courses = defaultdict(list), {run.config.get("seed") for run in case.reference}
     for run in runs if case.own else ():
-        wrong[case.own.said(run)].append(run.name)
+        wrong[case.own.said(run, courses)].append(run.name)
     for text, names in wrong.items():
         if text:
             more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
