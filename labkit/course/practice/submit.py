@@ -159,7 +159,7 @@ def submit(
     files |= {f"records/{record.name}/record.json": saved.read(record.folder / "record.json") for record in kept}
     if (roots := _roots(lab)) and not roots & {record.kind for record in kept}:
         notes.append(f"no training of your own is in {runs}: the records of the lab's trainings are missing.")
-    notes += _outdated(kept)
+    notes += _outdated(kept) + variant.of_another_seed(student, kept)
     files |= {f"extra/{name}": content for name, content in _extras([Path(path) for path in extra]).items()}
     _refuse_too_large(files)
     receipt = {

@@ -9,6 +9,7 @@ import json
 from labkit import settings
 from labkit.course import edition
 from labkit.files import write_text
+from labkit.records import Record
 from labkit.settings import LabError, Variant
 
 PLACEHOLDER = "your student id"  # what stands in a notebook as it is given out
@@ -44,6 +45,17 @@ def variant_of(student: str) -> Variant:
     if not course.variants:
         raise LabError("In this edition all students have the same seed: take the cell with begin(...) out.")
     return Variant(student, course.seed_of(course.known(student)))
+
+
+def of_another_seed(student: str, kept: list[Record]) -> list[str]:
+    """A line for each record that is of another seed than this student's, such as of the course's runs, from which a
+    notebook went on while a blank was empty."""
+    seed = edition.current().seed_of(student)
+    return [
+        f"{run.name} is of seed {run.config['seed']}, not of yours ({seed}): fill in what its notebook waits for, and run it again."
+        for run in kept
+        if seed is not None and run.config.get("seed", seed) != seed
+    ]
 
 
 def refuse_another(student: str) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from labkit import data, records, settings
 from labkit.course import edition, labs
-from labkit.course.grading import findings, grade, lab4
+from labkit.course.grading import findings, grade, lab2, lab4
 from labkit.records import Record
 
 LAB = labs.named(1)
@@ -183,3 +183,21 @@ def test_photographs_of_ones_own_split_are_compared_with_ones_own_dense_network(
     run = replace(dense, config=dense.config | {"data": dense.config["data"] | {"split": 7}})
     case = findings.Case([], [dense], {})
     assert lab4.baseline(case, dense) is dense and lab4.baseline(case, run) is None
+
+
+@pytest.mark.parametrize("seed", [1, 7])
+def test_policies_count_over_the_front_of_their_own_student_alone(seed):
+    """Seed 1 is that of the records, and so would be its split; 7 is somebody else's."""
+    folder = settings.REFERENCE / "quick-shapes-seed1" / "lab2"
+    usual = findings.case_of(folder, labs.named(2))
+    runs = [replace(run, config=run.config | _with_split(run.config, 1)) for run in usual.runs]
+    found = lab2.standing(replace(usual, runs=runs, own=findings.Own(seed, {})))
+    before = lab2.standing(usual)
+    if seed == 1:
+        assert (found.points, found.gained, found.area) == (before.points, before.gained, before.area)
+    else:
+        assert (found.points, found.policies, found.left_out) == (0, {}, len(before.policies))
+
+
+def _with_split(config, split):
+    return {"data": config["data"] | {"split": split}} if "data" in config else {}

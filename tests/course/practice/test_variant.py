@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +10,7 @@ from labkit import cli, settings
 from labkit.course import begin, edition
 from labkit.course.practice import submit, variant
 from labkit.course.practice.variant import PLACEHOLDER
+from labkit.records import Record
 
 CLASS = replace(edition.current(), variants="a class")
 ONE, OTHER = "ab1234", "cd5678"
@@ -129,3 +131,15 @@ def test_where_all_have_the_same_seed_nothing_is_asked(monkeypatch, refused):
     variant.refuse_another(ONE)
     with refused("all students have the same seed"):
         begin(ONE)
+
+
+def test_records_of_another_seed_are_noted_when_handing_in(monkeypatch):
+    kept = [
+        Record(kind="sparsity", config={"seed": CLASS.seed_of(ONE)}, network={}).with_folder(Path("own")),
+        Record(kind="pruning", config={"seed": 0}, network={}).with_folder(settings.REFERENCE / "pruning-50"),
+        Record(kind="amc-search", config={}, network={}).with_folder(Path("search")),
+    ]
+    (note,) = variant.of_another_seed(ONE, kept)
+    assert note.startswith(f"pruning-50 is of seed 0, not of yours ({CLASS.seed_of(ONE)})")
+    monkeypatch.setattr(edition, "current", lambda: replace(CLASS, variants=""))
+    assert variant.of_another_seed(ONE, kept) == []
