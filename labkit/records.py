@@ -244,7 +244,7 @@ def runs_of(settings: Settings, kind: str, made_by: str, count: int = 1) -> list
     missing = f"{len(runs)} of {count} {kind} runs are in {settings.folder}: notebook {made_by} makes them."
     reference = load_all(settings.reference, kind)
     if len(reference) >= count:
-        print(f"{missing} Until then, the reference runs shipped in data/reference/{settings.experiment} are used.")
+        print(f"{missing} Until then, the reference runs shipped in {settings.shipped} are used.")
         return reference
     raise LabError(f"{missing} No reference runs are shipped for this experiment: run notebook {made_by} first.")
 
@@ -254,15 +254,15 @@ COMPARED = {
     "ratio": None,
     "ratios": None,
     "at_least": 1,
-    "data": None,
     "method": None,
 }  # and what the oldest runs had
 
 
 def over_seeds(run: Record) -> list[Record]:
     """The shipped reference runs of the same name, lab, profile and data in every seed, in the seed's order;
-    empty where none ship. Only those count that agree with ``run`` in its kind, in ``COMPARED`` and in the
-    recipe; seed, precision, machine and the weights to begin with may differ."""
+    empty where none ship. Only those count that agree with ``run`` in its kind, data, recipe and in ``COMPARED``;
+    seed, precision, machine and the weights to begin with may differ, and the images where ``run`` has a split of its
+    own."""
     lab = run.folder.resolve().parent
     family = re.sub(r"-seed\d+$", "", experiment_name(lab))
     pattern = f"{glob.escape(family)}-seed*/{glob.escape(lab.name)}/{glob.escape(run.name)}/record.json"
@@ -270,16 +270,18 @@ def over_seeds(run: Record) -> list[Record]:
     return sorted((other for other in found if _same_experiment(other, run)), key=lambda r: r.config["seed"])
 
 
-def _same_experiment(one: Record, other: Record) -> bool:
+def _same_experiment(shipped: Record, other: Record) -> bool:
+    """Whether two runs say the same but for seeds; of a split of one's own the images are those of no shipped run."""
+    own = {"split", "sha256"} if "split" in (other.config.get("data") or {}) else set()
+
     def compared(run: Record) -> dict:
         recipe = run.config.get("recipe", {})
         recipe = {name: f"{value:g}" if isinstance(value, float) else value for name, value in recipe.items()}
-        return {name: run.config.get(name, usual) for name, usual in COMPARED.items()} | {
-            "kind": run.kind,
-            "recipe": recipe,
-        }
+        images = {name: value for name, value in (run.config.get("data") or {}).items() if name not in own}
+        facts = {name: run.config.get(name, usual) for name, usual in COMPARED.items()}
+        return facts | {"kind": run.kind, "recipe": recipe, "data": images}
 
-    return compared(one) == compared(other)
+    return compared(shipped) == compared(other)
 
 
 def run_once(folder: Path, config: dict, work: Callable[[], Record], files: tuple[str, ...] = ()) -> Record:

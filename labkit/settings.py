@@ -8,17 +8,22 @@
 | LABKIT_RUNS        | where the runs are kept                    | ``runs/`` beside notebooks/   |
 | LABKIT_DOWNLOADS   | archives and decoded folders               | ``~/.cache/labkit``           |
 | LABKIT_THREADS     | threads of a training, see ``hardware``    | what the machine grants       |
+
+Where the folder of runs holds a ``variant.json``, the runs are one student's: seed and split are those that stand there.
 """
 
+import json
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 REFERENCE = REPOSITORY / "data" / "reference"
+VARIANT = "variant.json"  # in the folder of runs
+SEEDS = range(10**9)
 
 
 class LabError(Exception):
@@ -93,6 +98,14 @@ PROFILES = {
 
 
 @dataclass(frozen=True)
+class Variant:
+    """Whose the runs in a folder are, and the seed that this ``student`` has: of weights, batches and split."""
+
+    student: str
+    seed: int
+
+
+@dataclass(frozen=True)
 class Settings:
     profile: Profile
     data: str
@@ -114,8 +127,20 @@ class Settings:
 
     @property
     def reference(self) -> Path:
-        """The same experiment as it was run for the course and shipped with it."""
-        return REFERENCE / self.experiment / f"lab{self.lab}"
+        """The same experiment as it was run for the course and shipped with it. For a split of one's own of ``shapes``
+        that of seed 0, which was trained on none of the split's validation images; of photographs it might have been."""
+        usual = replace(self, seed=0) if self._has_new_images else self
+        return REFERENCE / usual.experiment / f"lab{self.lab}"
+
+    @property
+    def shipped(self) -> str:
+        """Where the ``reference`` lies, in words, and what to know of it."""
+        where = f"data/reference/{self.reference.parent.name}"
+        return f"{where} (seed 0 and its own images, not yours)" if self._has_new_images else where
+
+    @property
+    def _has_new_images(self) -> bool:
+        return split_of(self.data) is not None and with_split(self.data, None) == "shapes"
 
     def environment(self) -> dict[str, str]:
         """The variables that give another process, in any folder, these settings."""
@@ -137,9 +162,23 @@ def threads_asked(environment=os.environ) -> int | None:
     return int(asked) if asked else None
 
 
+def split_of(data: str) -> int | None:
+    """``folder@7:photos`` -> 7, ``shapes`` -> None, the split that all have. Raises ``LabError`` for one that is no seed."""
+    _, at, split = data.partition(":")[0].partition("@")
+    if at and not (split.isdecimal() and int(split) in SEEDS):
+        raise LabError(f"The data set {data!r} has the split {split!r}: give a whole number from 0 to {SEEDS[-1]}.")
+    return int(split) if at else None
+
+
+def with_split(data: str, split: int | None) -> str:
+    """``folder:photos``, 7 -> ``folder@7:photos``; with None the split that all have. One that was there is replaced."""
+    kind, colon, path = data.partition(":")
+    return kind.partition("@")[0] + ("" if split is None else f"@{split}") + colon + path
+
+
 def slug(data: str) -> str:
-    """``folder:/some/where/photos`` -> ``folder-photos``."""
-    kind, _, path = data.partition(":")
+    """``folder:/some/where/photos`` -> ``folder-photos``; the split is told by the seed."""
+    kind, _, path = with_split(data, None).partition(":")
     return re.sub(r"[^A-Za-z0-9]+", "-", f"{kind}-{Path(path).resolve().name}" if path else kind)
 
 
@@ -149,20 +188,48 @@ def profile_named(name: str) -> Profile:
     return PROFILES[name]
 
 
-def current(environment=os.environ, lab: int = 1) -> Settings:
-    """The settings of this process for one lab. Raises ``LabError`` for an unknown profile or seed."""
-    profile = profile_named(environment.get("LABKIT_PROFILE") or "quick")
-    seed = environment.get("LABKIT_SEED") or "0"
-    if not (seed.isdecimal() and int(seed) < 10**9):
-        raise LabError(f"LABKIT_SEED is {seed!r}: give a whole number from 0 to 999999999.")
+def variant_in(runs: Path) -> Variant | None:
+    """Whose the folder ``runs`` is; None where it is nobody's. Raises ``LabError`` for a file that says no such thing."""
+    path = Path(runs) / VARIANT
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        found = Variant(str(content["student"]), content["seed"])
+        if type(found.seed) is not int or found.seed not in SEEDS:
+            raise ValueError("its seed is none")
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise LabError(f"{path} is damaged ({error}): delete it, and write your id into a notebook again.") from None
+    return found
+
+
+def runs_folder(environment=os.environ) -> Path:
+    """Where the runs of all experiments are kept."""
     here = Path.cwd()
     beside_notebooks = here.parent if here.name == "notebooks" else here
+    return Path(environment.get("LABKIT_RUNS") or beside_notebooks / "runs").expanduser()
+
+
+def current(environment=os.environ, lab: int = 1) -> Settings:
+    """The settings of this process for one lab. Raises ``LabError`` for an unknown profile or seed, and for a seed that
+    is not the one of the student whose runs these are."""
+    profile = profile_named(environment.get("LABKIT_PROFILE") or "quick")
+    runs, data = runs_folder(environment), environment.get("LABKIT_DATA") or profile.data
+    variant = variant_in(runs)
+    seed = environment.get("LABKIT_SEED") or (str(variant.seed) if variant else "0")
+    if not (seed.isdecimal() and int(seed) in SEEDS):
+        raise LabError(f"LABKIT_SEED is {seed!r}: give a whole number from 0 to {SEEDS[-1]}.")
+    if variant and int(seed) != variant.seed:
+        raise LabError(
+            f"LABKIT_SEED is {seed}, but the runs in {runs} are {variant.student}'s, whose seed is {variant.seed}: leave "
+            "LABKIT_SEED out, or choose another folder with LABKIT_RUNS."
+        )
     return Settings(
         profile=profile,
-        data=environment.get("LABKIT_DATA") or profile.data,
+        data=with_split(data, variant.seed) if variant else data,
         seed=int(seed),
         device=torch.device("cuda" if torch.cuda.is_available() else "cpu"),
-        runs=Path(environment.get("LABKIT_RUNS") or beside_notebooks / "runs").expanduser(),
+        runs=runs,
         downloads=Path(environment.get("LABKIT_DOWNLOADS") or "~/.cache/labkit").expanduser(),
         lab=lab,
     )

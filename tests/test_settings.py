@@ -53,3 +53,37 @@ def test_runs_lie_beside_the_notebooks(tmp_path, monkeypatch):
     for folder in (tmp_path, tmp_path / "notebooks"):
         monkeypatch.chdir(folder)
         assert settings.current({}).runs == Path(tmp_path / "runs")
+
+
+@pytest.mark.parametrize(
+    ("data", "kind", "split"),
+    [
+        ("shapes", "shapes", None),
+        ("shapes@7", "shapes", 7),
+        ("folder@7:a@b/c", "folder:a@b/c", 7),
+        ("folder:a@7", "folder:a@7", None),
+    ],
+)
+def test_a_split_stands_behind_the_first_word_of_a_data_set(data, kind, split):
+    assert (settings.split_of(data), settings.with_split(data, None)) == (split, kind)
+    assert settings.with_split(kind, split) == data
+    assert settings.split_of(settings.with_split(data, 9)) == 9
+
+
+@pytest.mark.parametrize("data", ["shapes@", "shapes@x", "shapes@-1", "shapes@1000000000", "folder@:photos", "a@1@2"])
+def test_a_split_that_is_no_seed_is_refused(data, refused):
+    with refused(repr(data), "whole number from 0 to 999999999"):
+        settings.split_of(data)
+
+
+def test_a_split_of_ones_own_goes_on_from_seed_0_where_its_images_are_new(tmp_path):
+    def here(**given):
+        return settings.current({"LABKIT_RUNS": str(tmp_path)} | given)
+
+    own, usual = here(LABKIT_DATA="shapes@7", LABKIT_SEED="7"), here(LABKIT_SEED="0")
+    assert own.folder == tmp_path / "quick-shapes-seed7" / "lab1"
+    assert own.reference == usual.reference and "not yours" in own.shipped
+    assert usual.shipped == "data/reference/quick-shapes-seed0"
+    photographs = here(LABKIT_DATA="folder@7:cifar10", LABKIT_SEED="7")
+    assert photographs.reference.parent.name == photographs.experiment == "quick-folder-cifar10-seed7"
+    assert not photographs.reference.exists(), "the course's networks were trained on images that this split chooses on"

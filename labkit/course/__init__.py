@@ -7,5 +7,6 @@
 from labkit.course.practice.ask import ask
 from labkit.course.practice.check import check, ready
 from labkit.course.practice.submit import hand_in, report_name
+from labkit.course.practice.variant import begin
 
-__all__ = ["ask", "check", "hand_in", "ready", "report_name"]
+__all__ = ["ask", "begin", "check", "hand_in", "ready", "report_name"]

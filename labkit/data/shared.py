@@ -21,7 +21,8 @@ def share(dataset: Dataset, folder: Path) -> Path:
         # Copies, since parts may share their memory, which a file of tensors cannot.
         tensors = {f"{part}.pixels": getattr(dataset, part).pixels.clone() for part in PARTS}
         tensors |= {f"{part}.labels": getattr(dataset, part).labels.clone() for part in PARTS}
-        write_tensors(path, tensors, {"name": dataset.name, "classes": json.dumps(dataset.classes)})
+        facts = {"name": dataset.name, "classes": json.dumps(dataset.classes), "split": json.dumps(dataset.split)}
+        write_tensors(path, tensors, facts)
     return path
 
 
@@ -34,4 +35,5 @@ def shared(path: Path) -> Dataset:
     except (OSError, safetensors.SafetensorError) as error:
         raise LabError(f"{path}, the images for the workers, cannot be read ({error}): run again.") from None
     parts = {part: Images(tensors[f"{part}.pixels"], tensors[f"{part}.labels"]) for part in PARTS}
-    return Dataset(facts["name"], tuple(json.loads(facts["classes"])), **parts)
+    facts = {"split": "null"} | facts  # which a file of an older labkit does not name
+    return Dataset(facts["name"], tuple(json.loads(facts["classes"])), **parts, split=json.loads(facts["split"]))

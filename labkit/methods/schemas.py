@@ -19,9 +19,10 @@ def array(items: dict, most: int) -> dict:
     return {"type": "array", "items": items, "maxItems": most}
 
 
-def record(keys: dict[str, dict]) -> dict:
-    """An object with exactly these keys."""
-    return {"type": "object", "properties": keys, "required": list(keys), "additionalProperties": False}
+def record(keys: dict[str, dict], optional: dict[str, dict] | None = None) -> dict:
+    """An object with exactly these keys, and perhaps the ``optional`` ones."""
+    properties = keys | (optional or {})
+    return {"type": "object", "properties": properties, "required": list(keys), "additionalProperties": False}
 
 
 def by_name(values: dict, most: int = 200) -> dict:
@@ -48,7 +49,10 @@ NETWORK = record(
         "size": integer(1, 1024),
     }
 ) | {"format": "network"}
-DATA = record({"name": TEXT, "classes": CLASSES, "train": IMAGES, "validation": IMAGES, "test": IMAGES, "sha256": TEXT})
+DATA = record(
+    {"name": TEXT, "classes": CLASSES, "train": IMAGES, "validation": IMAGES, "test": IMAGES, "sha256": TEXT},
+    {"split": COUNT},
+)
 RECIPE = record(
     {
         "epochs": EPOCHS,

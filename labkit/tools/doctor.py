@@ -63,7 +63,10 @@ def report() -> str:
     for name, size in resources.items():
         if size is not None and size < NEEDED_GIB[name] * GIB:
             lines.append(f"warning       little {name}: the lab wants {NEEDED_GIB[name]} GiB")
-    chosen, usual = (here.profile, here.data), ((profile, profile.data) for profile in settings.PROFILES.values())
+    chosen, usual = (
+        (here.profile, settings.with_split(here.data, None)),
+        ((profile, profile.data) for profile in settings.PROFILES.values()),
+    )
     for profile, data in dict.fromkeys([chosen, *usual]):
         step, sizes = timed(profile, here.device), SIZES.get(data, OTHER_SIZES)
         seconds = {name: seconds_for(name, profile, sizes, data, step) for name in costs()}

@@ -154,7 +154,9 @@ def test_staff_files_stay_behind(student):
     assert not {path.name for path in student.rglob("*")} & STAFF
     assert not list(student.rglob("*.png")) and not list(student.rglob("hidden*"))
     course = {path.relative_to(student / "labkit/course").as_posix() for path in (student / "labkit/course").rglob("*")}
-    practice = {f"practice/{name}.py" for name in ("__init__", "ask", "check", "judge", "probe", "saved", "submit")}
+    practice = {
+        f"practice/{name}.py" for name in ("__init__", "ask", "check", "judge", "probe", "saved", "submit", "variant")
+    }
     practice |= {"practice", "practice/visible", "practice/visible/lab1.json"}
     practice |= {"practice/questions", "practice/questions/lab1.toml"}
     assert course == {"__init__.py", "labs.py", "edition.py", "edition.json"} | practice

@@ -14,6 +14,7 @@ from workers import vgg
 
 from labkit import data
 from labkit.data import Images, augmented_batches, batches, load, minicifar, normalise, shapes
+from labkit.data.shared import share, shared
 from labkit.settings import Recipe
 from labkit.training import fit
 
@@ -63,6 +64,39 @@ def test_shapes_have_their_sizes_and_balanced_classes(shapes_data):
 def test_no_two_parts_of_shapes_share_an_image(shapes_data):
     parts = (shapes_data.train, shapes_data.validation, shapes_data.test)
     assert len({image.numpy().tobytes() for part in parts for image in part.pixels}) == 5600
+
+
+@pytest.fixture(scope="module")
+def of_its_own(shapes_data):
+    return [data.own_shapes(shapes_data, split) for split in (7, 8)]
+
+
+def test_a_split_of_ones_own_has_other_images_to_train_and_to_choose_on(shapes_data, of_its_own, tmp_path):
+    one, other = of_its_own
+    assert load("shapes@7", tmp_path).fingerprint() == one.fingerprint() != other.fingerprint()
+    assert [len(part) for part in (one.train, one.validation, one.test)] == [4000, 600, 1000]
+    assert torch.equal(one.test.pixels, shapes_data.test.pixels), "all are judged on the same images at the end"
+    usual = pictures(shapes_data.train) | pictures(shapes_data.validation)
+    chosen_on, trained_on = pictures(one.validation), pictures(one.train)
+    assert not chosen_on & (usual | pictures(one.test) | pictures(other.validation)), "a shipped network never saw them"
+    assert trained_on < usual and trained_on != pictures(other.train)
+    assert one.validation.labels.bincount().tolist() == [60] * 10
+    assert min(one.train.labels.bincount()) > 360
+
+
+def pictures(images):
+    return {image.numpy().tobytes() for image in images.pixels}
+
+
+def test_a_record_says_which_split_its_data_are(shapes_data, of_its_own):
+    assert "split" not in shapes_data.describe() and "split" not in str(shapes_data)
+    assert of_its_own[0].describe()["split"] == of_its_own[0].to("cpu").split == 7
+    assert str(of_its_own[0]).endswith("10 classes, split 7")
+
+
+def test_processes_share_a_split_as_what_it_is(of_its_own, tmp_path):
+    found = shared(share(of_its_own[0], tmp_path))
+    assert found.describe() == of_its_own[0].describe()
 
 
 def test_fingerprint_sees_every_pixel_label_and_part(tiny_data):
@@ -195,13 +229,18 @@ def test_minicifar_validates_on_training_images_that_it_does_not_train_on(mini):
 
 
 def test_minicifar_is_the_same_every_time_and_not_the_first_images(mini):
-    again = minicifar(numbered(13_000), numbered(200), range(10))
+    again, other = (minicifar(numbered(13_000), numbered(200), range(10), split) for split in (None, 7))
+    assert numbers(other.train) != numbers(again.train) and numbers(other.test) == numbers(again.test)
+    assert len(other.train) == len(again.train) and not set(numbers(other.train)) & set(numbers(other.validation))
     assert numbers(again.train) == numbers(mini.train)
     assert max(numbers(mini.train)) > 12_000
 
 
 def test_validation_is_a_tenth_of_the_training_images():
     split = data._with_validation("some", "0123456789", numbered(2000), numbered(30))
+    own = data._with_validation("some", "0123456789", numbered(2000), numbered(30), 7)
+    assert len(own.validation) == len(split.validation) and numbers(own.validation) != numbers(split.validation)
+    assert sorted(numbers(own.train) + numbers(own.validation)) == list(range(2000)) and own.describe()["split"] == 7
     train, validation = numbers(split.train), numbers(split.validation)
     assert len(validation) == 200 and sorted(train + validation) == list(range(2000))
     assert [n % 10 for n in train] == split.train.labels.tolist()

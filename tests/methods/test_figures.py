@@ -50,6 +50,17 @@ def test_seeds_of_another_recipe_ratio_or_data_do_not_count(unknown):
     assert records.over_seeds(sweep) == []
 
 
+def test_a_run_of_a_split_of_ones_own_has_the_seeds_that_all_see_beside_it():
+    run = records.load(SPARSITY[0].folder)
+    run.config["data"] |= {"split": 7, "sha256": "another"}
+    assert len(records.over_seeds(run)) == 3
+    run.config["data"]["validation"] += 1
+    assert records.over_seeds(run) == [], "another size is another data set"
+    run = records.load(SPARSITY[0].folder)
+    run.config["data"]["sha256"] = "another"
+    assert records.over_seeds(run) == [], "without a split of its own it has to be the same images"
+
+
 def test_a_rate_that_differs_in_the_last_bit_is_the_same_recipe():
     run = next(records.load(r.folder) for r in TUNED if r.config["recipe"]["learning_rate"] != 0.01)
     run.config["recipe"]["learning_rate"] *= 1 + 1e-15

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from labkit.course import labs
+from labkit.course import edition, labs
 from labkit.course.grading import findings, lab2
 from labkit.course.grading.lab2 import Standing
 from labkit.files import write_text
@@ -26,7 +26,9 @@ def standings(course: Path) -> dict[str, Standing]:
     students = [path.parent for path in sorted(folder.glob("*/submission.json"))]
     if not students:
         raise LabError(f"{folder} holds no submissions: run labkit collect --lab {LAB.number} first.")
-    found = {student.name: lab2.standing(findings.case_of(student / "records", LAB)) for student in students}
+    own = findings.own_variants(students, edition.current())
+    cases = {student.name: findings.case_of(student / "records", LAB, own=own[student]) for student in students}
+    found = {student: lab2.standing(case) for student, case in cases.items()}
     return dict(sorted(found.items(), key=lambda pair: (-pair[1].gained, pair[0])))
 
 

@@ -11,6 +11,7 @@ checked for them, is in the module that its entry in the table of labs names.
 
 import json
 import math
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -20,25 +21,50 @@ from pathlib import Path
 
 import numpy as np
 
-from labkit import data, records, settings, training
+from labkit import data, foreign, records, settings, training
+from labkit.course.edition import Edition
 from labkit.course.grading.untrusted import read, shown
 from labkit.course.labs import Lab
 from labkit.records import Record
 from labkit.settings import Recipe
 
-MOST_RUNS, MOST_SENTENCES = 100, 8
+MOST_RUNS, MOST_SENTENCES, MOST_NAMES = 100, 8, 5
+SHAPES = "shapes"
 AS_MANY = ("open-task-", "policy-", "explore-", "my-search-")  # as a student likes: looked at last
 NEAR = 0.005  # another device judges a few images differently
 FAR = 0.1  # between validation and test images, or between an accuracy and its estimate
 
 
 @dataclass(frozen=True)
+class Own:
+    """In a class with variants: the ``seed`` that a student's runs have to have, which is the split's as well, and whose
+    the seeds are that were found instead, by seed: ``others`` of the class."""
+
+    seed: int
+    others: dict[int, str]
+
+    def said(self, run: Record, courses: set[int]) -> str:
+        """What is wrong with a run's seed or split; empty where nothing is. ``courses``: the seeds of the course's runs."""
+        found = {"seed": run.config["seed"]} if "seed" in run.config else {}
+        found |= {"split": run.config["data"].get("split")} if "data" in run.config else {}
+        for what, number in found.items():
+            if number != self.seed:
+                whose = f": it is {self.others[number]}'s" if number in self.others else ""
+                whose = ": it is one of the course's" if what == "seed" and number in courses else whose
+                named = "the split that all have" if number is None else f"{what} {number}"
+                return f"{named} is not this student's ({self.seed}){whose}"
+        return ""
+
+
+@dataclass(frozen=True)
 class Case:
-    """One submission: its ``runs``, the shipped ``reference`` runs, and by file name what was ``unreadable``."""
+    """One submission: its ``runs``, the shipped ``reference`` runs, by file name what was ``unreadable``, and the
+    student's ``own`` variant, where the class has some."""
 
     runs: list[Record]
     reference: list[Record]
     unreadable: dict[str, str]
+    own: Own | None = None
 
     def of(self, *kinds: str, ratio: float | None = None) -> list[Record]:
         return [run for run in self.runs if run.kind in kinds and ratio in (None, run.config.get("ratio"))]
@@ -118,13 +144,38 @@ def share_seed_and_data(case: Case, runs: list[Record]) -> Iterator[str]:
     if len(sets) > 1:
         yield f"The records are on different data: {', '.join(sorted(shown(s['name']) for s in sets.values()))}."
     for images in sets.values():
-        if images["name"] == "shapes" and images != _shapes():
+        split = images.get("split")
+        if split is not None and case.own is None:
+            yield f"The data are a split of a student's own ({split}), which this class does not have."
+        elif images["name"] == SHAPES and split in (None, case.own and case.own.seed) and images != _described(split):
             yield "The data are called shapes, but have other sizes or another sha256 than the data set shapes."
+    yield from are_the_students_own(case, case.runs)
+
+
+def are_the_students_own(case: Case, runs: list[Record]) -> Iterator[str]:
+    """In a class with variants: every run has the seed and the split of its student."""
+    wrong, courses = defaultdict(list), {run.config.get("seed") for run in case.reference}
+    for run in runs if case.own else ():
+        wrong[case.own.said(run, courses)].append(run.name)
+    for text, names in wrong.items():
+        if text:
+            more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+            yield f"{', '.join(names[:MOST_NAMES])}{more}: {text}."
+
+
+def is_the_students_own(case: Case, run: Record) -> Iterator[str]:
+    return are_the_students_own(case, [run])
 
 
 @cache
-def _shapes() -> dict:
-    return data.load("shapes", Path()).describe()
+def _shapes() -> data.Dataset:
+    return data.load(SHAPES, Path())
+
+
+@cache
+def _described(split: int | None) -> dict:
+    """What a record says of the data set shapes, in the split that all have or in one of a student's own."""
+    return (_shapes() if split is None else data.own_shapes(_shapes(), split)).describe()
 
 
 def wrong_plan(run: Record, parent: dict, total: dict[str, int]) -> Iterator[str]:
@@ -215,11 +266,11 @@ def cells_of(lab: Lab) -> dict[str, Cell]:
     return import_module(f"labkit.course.grading.{lab.findings}").CELLS if lab.findings else {}
 
 
-def findings(folder: Path, lab: Lab, reference: Path = settings.REFERENCE) -> list[dict]:
+def findings(folder: Path, lab: Lab, reference: Path = settings.REFERENCE, own: Own | None = None) -> list[dict]:
     """What the records in ``folder`` (``<run>/record.json``) say, as ``{"cell", "well", "text"}`` by
     manual cell; never raises for what a record holds."""
     cells, found = cells_of(lab), []
-    case = case_of(folder, lab, reference)
+    case = case_of(folder, lab, reference, own)
     unreadable: dict[str, list[str]] = {name: [] for name in cells}
     for run, text in case.unreadable.items() if cells else ():
         unreadable[_owner(run, cells)].append(text)
@@ -260,7 +311,31 @@ def _owner(run: str, cells: dict[str, Cell]) -> str:
     return next(fitting, list(owners)[-1])
 
 
-def case_of(folder: Path, lab: Lab, reference: Path = settings.REFERENCE) -> Case:
+def own_variants(folders: list[Path], course: Edition) -> dict[Path, Own | None]:
+    """By collected submission, a folder with the student's name, the variant that its student has; None where all have
+    the same. Others of the class are named only where a record has their seed."""
+    seeds = {folder: course.seed_of(folder.name) for folder in folders}
+    owners = {seed: folder.name for folder, seed in seeds.items()}
+    return {
+        folder: None
+        if seed is None
+        else Own(seed, {s: owners[s] for s in _seeds_in(folder) if s in owners and s != seed})
+        for folder, seed in seeds.items()
+    }
+
+
+def _seeds_in(folder: Path) -> Iterator[int]:
+    """The seeds and splits that a submission's records name, whatever else they hold."""
+    for path in sorted(folder.glob("records/*/record.json"))[:MOST_RUNS]:
+        try:
+            config = foreign.content(path)["config"]
+            found = config.get("seed"), config.get("data", {}).get("split")
+        except (ValueError, LookupError, TypeError, AttributeError):  # no record: said elsewhere
+            continue
+        yield from (seed for seed in found if type(seed) is int)
+
+
+def case_of(folder: Path, lab: Lab, reference: Path = settings.REFERENCE, own: Own | None = None) -> Case:
     """The records in ``folder`` (``<run>/record.json``) that can be read, beside the course's own."""
     found, unreadable = [], {}
     paths = sorted(Path(folder).glob("*/record.json"), key=lambda path: (path.parent.name.startswith(AS_MANY), path))
@@ -275,7 +350,7 @@ def case_of(folder: Path, lab: Lab, reference: Path = settings.REFERENCE) -> Cas
     if len(paths) > MOST_RUNS:
         unreadable[""] = f"Of {len(paths)} records, the first {MOST_RUNS} were looked at."
     runs = sorted(found, key=lambda run: (run.config.get("lambda", 0), run.name))
-    return Case(runs, _reference(reference, lab), unreadable)
+    return Case(runs, _reference(reference, lab), unreadable, own)
 
 
 @cache

@@ -12,8 +12,8 @@ from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-from labkit import settings
-from labkit.course import answers, blanks
+from labkit import foreign, settings
+from labkit.course import answers, blanks, edition
 from labkit.course.grading import findings, sandbox
 from labkit.course.labs import Lab
 from labkit.course.practice.judge import Fault, Verdict, judge
@@ -35,9 +35,9 @@ def grade(
     if not folders:
         raise LabError(f"{collected} holds no submissions: run labkit collect first.")
     materials = hidden_materials(lab, hidden_seed(course))
-    results = []
+    results, own = [], findings.own_variants(folders, edition.current())
     with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
-        waiting = [pool.submit(graded, folder, out, lab, materials, way) for folder in folders]
+        waiting = [pool.submit(graded, folder, out, lab, materials, way, own[folder]) for folder in folders]
         try:
             for future in as_completed(waiting):
                 results.append(future.result())
@@ -49,7 +49,7 @@ def grade(
     results.sort(key=lambda result: result["student"])
     submissions = [json.loads((folder / "submission.json").read_text(encoding="utf-8")) for folder in folders]
     alike = twins(lab, results, submissions)
-    for student, sentences in copies(folders).items():
+    for student, sentences in copies(folders, own_seeds=any(own.values())).items():
         alike[student] += sentences
     write_text(out / "notes.md", notes_page(results, alike))
     return results
@@ -68,11 +68,11 @@ def hidden_materials(lab: Lab, seed: str) -> dict[str, dict]:
     return {name: answers.material(name, f"hidden {seed}") for name in blanks.of(lab)}
 
 
-def graded(folder: Path, out: Path, lab: Lab, materials: dict[str, dict], way) -> dict:
+def graded(folder: Path, out: Path, lab: Lab, materials: dict[str, dict], way, own: findings.Own | None = None) -> dict:
     """The result of one submission, kept as ``out/<student>.json``."""
     content = (folder / "submission.json").read_bytes()
     submission = json.loads(content)
-    work = hashlib.sha256(content + _digest(folder) + json.dumps(materials).encode()).hexdigest()
+    work = hashlib.sha256(content + _digest(folder) + json.dumps(materials).encode() + repr(own).encode()).hexdigest()
     target = out / f"{folder.name}.json"
     if target.exists() and (before := json.loads(target.read_text(encoding="utf-8")))["work"] == work:
         return before
@@ -96,7 +96,7 @@ def graded(folder: Path, out: Path, lab: Lab, materials: dict[str, dict], way) -
         "points": None if refused else sum(found.points for found in verdicts.values()),
         "of": sum(material["points"] for material in materials.values()),
         "notes": [*submission["notes"], *notes],
-        "findings": [] if refused else findings.findings(folder / "records", lab),
+        "findings": [] if refused else findings.findings(folder / "records", lab, own=own),
     }
     write_text(target, json.dumps(result, ensure_ascii=False, indent=1) + "\n")
     return result
@@ -165,26 +165,43 @@ def twins(lab: Lab, results: list[dict], submissions: list[dict]) -> dict[str, l
     return notes
 
 
-def copies(folders: list[Path]) -> dict[str, list[str]]:
-    """By student, a sentence on each report and record that is byte for byte another student's, whatever ends
-    its lines; records that are the course's reference runs are findings already."""
+COPY, HISTORY = "is byte for byte that of", "has the history, to the last digit, of that of"
 
-    def digest_of(path: Path) -> bytes:
-        return hashlib.sha256(path.read_bytes().replace(b"\r\n", b"\n")).digest()
 
-    shipped = {digest_of(path) for path in settings.REFERENCE.glob("*/*/*/record.json")}
+def copies(folders: list[Path], own_seeds: bool = False) -> dict[str, list[str]]:
+    """By student, a sentence on each report and record that is byte for byte another student's and, where students have
+    their ``own_seeds``, on each with another's history; records that are the course's reference runs are findings
+    already. How lines end does not count."""
+    shipped = {_digest_of(path) for path in settings.REFERENCE.glob("*/*/*/record.json")}
     owners = defaultdict(dict)
     for folder in folders:
         for path in (*sorted(folder.glob("*.pdf")), *sorted(folder.glob("records/*/record.json"))):
-            digest = digest_of(path)
-            if digest not in shipped:
-                owners[digest][folder.name] = path.relative_to(folder).as_posix()
-    notes = defaultdict(list)
-    for places in owners.values():
-        for student, path in places.items() if len(places) > 1 else ():
-            others = ", ".join(other for other in places if other != student)
-            notes[student].append(f"{path} is byte for byte that of {others}.")
-    return notes
+            digest = _digest_of(path)
+            if digest in shipped:
+                continue
+            place = path.relative_to(folder).as_posix()
+            owners[COPY, digest][folder.name] = place
+            if own_seeds and (history := _history(path)):
+                owners[HISTORY, history].setdefault(folder.name, place)
+    found = defaultdict(dict)
+    for (how, _), places in owners.items():
+        for student, place in places.items():
+            if others := ", ".join(other for other in places if other != student):
+                found[student].setdefault(place, f"{place} {how} {others}.")
+    return {student: list(sentences.values()) for student, sentences in found.items()}
+
+
+def _digest_of(path: Path) -> bytes:
+    return hashlib.sha256(path.read_bytes().replace(b"\r\n", b"\n")).digest()
+
+
+def _history(path: Path) -> bytes | None:
+    """A digest of a record's history; None of what has none."""
+    try:
+        history = foreign.content(path)["history"] if path.suffix == ".json" else None
+    except (ValueError, LookupError, TypeError):  # no record: said elsewhere
+        return None
+    return hashlib.sha256(json.dumps(history).encode()).digest() if history else None
 
 
 def notes_page(results: list[dict], alike: dict[str, list[str]]) -> str:

@@ -123,8 +123,8 @@ OF_A_POINT = (
 
 
 def counts(case: Case, run: Record) -> bool:
-    """Whether a run contradicts neither itself nor the course."""
-    return not any(text for check in OF_A_POINT for text in check(case, run))
+    """Whether a run contradicts neither itself nor the course, and is the student's own."""
+    return not any(text for check in (*OF_A_POINT, findings.is_the_students_own) for text in check(case, run))
 
 
 @dataclass(frozen=True)
@@ -255,7 +255,7 @@ OF_THE_FRONT = (
 CELLS = {
     "manual-policy": Cell(
         (front.POLICY,),
-        (each(*OF_A_POINT), is_a_whole_front),
+        (findings.are_the_students_own, each(*OF_A_POINT), is_a_whole_front),
         "Plans, channels and histories are consistent; validation accuracy",
         ENDS,
         owns=True,

@@ -141,8 +141,8 @@ OF_A_RUN = (
 
 
 def counts(case: Case, run: Record) -> bool:
-    """Whether a run contradicts neither itself nor the course."""
-    return not any(text for check in OF_A_RUN for text in check(case, run))
+    """Whether a run contradicts neither itself nor the course, and is the student's own."""
+    return not any(text for check in (*OF_A_RUN, findings.is_the_students_own) for text in check(case, run))
 
 
 def explored(case: Case) -> list[Record]:
@@ -176,10 +176,12 @@ def is_baseline(run: Record) -> bool:
 
 def baseline(case: Case, run: Record) -> Record | None:
     """The dense training that an exploration is compared with, as notebook 11 does: the student's own of the same data,
-    network and recipe, if it counts; else the course's, of the same seed where there is one."""
+    network and recipe, if it counts; else the course's, of the same seed where there is one. Photographs in a split of
+    the student's own are compared with the student's own alone: others are harder or easier."""
     own = [other for other in case.of(learned.KIND) if is_baseline(other) and alike(other, run) and counts(case, other)]
     courses = [other for other in case.reference if other.kind == learned.KIND and is_baseline(other)]
-    courses = [other for other in courses if alike(other, run)]
+    photographs = "split" in run.config["data"] and data_set(run) != findings.SHAPES
+    courses = [other for other in courses if alike(other, run) and not photographs]
     courses.sort(key=lambda other: other.config["seed"] != run.config["seed"])
     return next(iter(own + courses), None)
 

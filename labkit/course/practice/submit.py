@@ -19,13 +19,13 @@ import labkit
 from labkit import models, records, settings
 from labkit.course import edition, labs
 from labkit.course.labs import Lab
-from labkit.course.practice import check, probe, saved
+from labkit.course.practice import check, probe, saved, variant
 from labkit.course.practice.judge import Verdict, judge
+from labkit.course.practice.variant import PLACEHOLDER
 from labkit.files import replacing
 from labkit.settings import LabError
 
 COLAB = Path("/content/drive/MyDrive/Colab Notebooks")
-PLACEHOLDER = "your student id"  # what STUDENT holds in the notebook as it is given out
 MEGABYTE = 10**6
 MOST_EXTRA, MOST_ALL, MOST_IMAGES = 10 * MEGABYTE, 50 * MEGABYTE, 99
 SECONDS = 60  # for all blanks together
@@ -115,6 +115,7 @@ def from_here(
         (place for place in places if any(saved.candidates(place, name) for name in lab.notebooks)), places[1]
     )
     here = Path.cwd().parent if Path.cwd().name == "notebooks" else Path.cwd()
+    variant.refuse_another(student)
     return submit(student, lab, notebooks or nearest, settings.current(lab=lab.number).folder, out or here, extra)
 
 
@@ -158,7 +159,7 @@ def submit(
     files |= {f"records/{record.name}/record.json": saved.read(record.folder / "record.json") for record in kept}
     if (roots := _roots(lab)) and not roots & {record.kind for record in kept}:
         notes.append(f"no training of your own is in {runs}: the records of the lab's trainings are missing.")
-    notes += _outdated(kept)
+    notes += _outdated(kept) + variant.of_another_seed(student, kept)
     files |= {f"extra/{name}": content for name, content in _extras([Path(path) for path in extra]).items()}
     _refuse_too_large(files)
     receipt = {

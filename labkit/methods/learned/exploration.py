@@ -70,7 +70,7 @@ def known(here: Settings) -> dict[str, Record]:
     """By name, this experiment's runs but for the explorations; where one is missing the shipped one, saying so."""
     own, shipped = (by_name(load_all(folder, KIND)) for folder in (here.folder, here.reference))
     if others := shipped.keys() - own.keys():
-        print(f"Of the runs here {len(others)} are the course's own, from data/reference/{here.experiment}.")
+        print(f"Of the runs here {len(others)} are the course's own, from {here.shipped}.")
     return {name: run for name, run in (shipped | own).items() if not name.startswith(EXPLORED)}
 
 

@@ -28,7 +28,7 @@ def known(here: Settings, *names: str) -> list[Record]:
             found.append(load(folder))
             shipped += [name] if folder.parent == here.reference else []
     if shipped:
-        print(f"The course's own, from data/reference/{here.experiment}: {', '.join(shipped)}.")
+        print(f"The course's own, from {here.shipped}: {', '.join(shipped)}.")
     return found
 
 
