@@ -38,7 +38,7 @@ def _cluster() -> str | None:
 def _browser() -> str | None:
     for module in ("jupyterlab", "selenium"):
         if not find_spec(module):
-            return f'{module} is missing: pip install -e ".[cluster,grading,test]"'
+            return f'{module} is missing: pip install -e ".[cluster,grading,site,test]"'
     if not shutil.which("chromedriver") or not any(map(shutil.which, BROWSERS)):
         return "Chromium or its driver is missing: apt install chromium chromium-driver"
     return None
