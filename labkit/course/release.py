@@ -8,6 +8,7 @@ read, has to say so. Not in the student edition: this module, which reads them.
 
 import ast
 import copy
+import html
 import json
 import re
 import shutil
@@ -28,6 +29,7 @@ COURSE = ("__init__.py", "labs.py", "edition.py", "practice")
 TOP = ("LICENSE", "environment.yml", "pyproject.toml", "requirements.txt")
 COLAB_LACKS = ("torch-pruning", "typst", "torchao", "onnx", "onnxscript", "onnx-ir", "onnxruntime")  # or has too old
 SAYS_NOTHING = re.compile(r'###|answers\["\w+"\] = f?"""$|with torch\.no_grad\(\):$')
+TEXT = (".py", ".ipynb", ".md", ".json", ".toml", ".txt", ".typ", ".html", ".js", ".css")  # files that leaks reads
 TRIVIAL = 12  # letters; a line as short as `plt.show()` gives nothing away
 
 BADGE = (
@@ -242,12 +244,20 @@ def solution_lines(labs: tuple[Lab, ...]) -> set[str]:
 
 
 def leaks(folder: Path, labs: tuple[Lab, ...]) -> list[str]:
-    """``file: line`` for every solution line of ``labs`` that occurs in a file of the edition."""
+    """``file: line`` for every solution line of ``labs`` that occurs in a file of the edition or of the web site."""
     found, lines = [], solution_lines(labs)
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and path.suffix in (".py", ".ipynb", ".md", ".json", ".toml", ".txt", ".typ"):
-            text = path.read_text(encoding="utf-8")
-            if path.suffix == ".ipynb":
-                text = "\n".join(cell.source for cell in nbformat.reads(text, as_version=4).cells)
+        if path.is_file() and path.suffix in TEXT:
+            text = _read(path)
             found += [f"{path.relative_to(folder)}: {line}" for line in sorted(lines) if line in text]
     return found
+
+
+def _read(path: Path) -> str:
+    """The text of a file; of a notebook its cells, of a web page what a reader sees and what its tags hold."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".ipynb":
+        return "\n".join(cell.source for cell in nbformat.reads(text, as_version=4).cells)
+    if path.suffix == ".html":
+        return html.unescape(f"{re.sub(r'<[^>]*>', '', text)}\n{text}")
+    return text

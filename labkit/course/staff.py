@@ -24,7 +24,9 @@ def add_commands(commands) -> None:
     pages.add_argument("--repo", default="", metavar="OWNER/NAME", help="of the student edition (Open in Colab, links)")
     pages.add_argument("--ref", default="main", metavar="TAG", help="its tag or branch (default: main)")
     pages.add_argument("--out", type=Path, help="default: build/pruning-lab-site, with solutions …-site-solutions")
-    pages.add_argument("--solutions", action="store_true", help="the instructors' site, with answers: not to be published")
+    pages.add_argument(
+        "--solutions", action="store_true", help="the instructors' site, with answers: not to be published"
+    )
     pages.add_argument("--lab", default="all", metavar="N", help="which lab, or all (default: all)")
     pages.set_defaults(command=site)
 

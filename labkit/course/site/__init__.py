@@ -5,6 +5,6 @@ The public site holds no graded answer; the instructors' site has all of them. N
 package, which reads the answers.
 """
 
-from labkit.course.site.build import build
+from labkit.course.site.write import build
 
 __all__ = ["build"]

@@ -39,6 +39,7 @@ FACES = {
 }
 COLAB = "[Open in Colab](https://colab.research.google.com/github/{repository}/blob/{ref}/notebooks/{name}.ipynb)"
 WIDGET = "application/vnd.jupyter.widget-view+json"
+STILL = "Sliders stand here while the notebook runs."  # instead of the code that makes them
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
 
 
@@ -114,8 +115,9 @@ def as_page(name: str, notebook: nbformat.NotebookNode, site: "Site") -> nbforma
             data = output.get("data", {})
             if picture := words.get(file := f"{cell.id}-{number}.png"):
                 output.data = {"text/markdown": image(picture, f"../pictures/{file}")}
-            elif data.pop(WIDGET, None) and re.match(r"\w+\(", data["text/plain"]):
-                data["text/plain"] = "A widget stands here while the notebook runs."
+            elif WIDGET in data:
+                said = data["text/plain"]
+                output.data = {"text/markdown": f"*{STILL if re.match(r'[A-Z][A-Za-z]+[(]', said) else said}*"}
     title, _, text = notebook.cells[0].source.removeprefix(NOTE).partition("\n")
     note = NOTE if notebook.cells[0].source.startswith(NOTE) else ""
     notebook.cells[0].source = f"{title}\n\n{site.colab(name)}\n\n{note}{text}"
@@ -132,7 +134,7 @@ def front(labs: tuple[Lab, ...], notebooks: dict[str, nbformat.NotebookNode], do
     """The front page: the labs with their notebooks, and, for the bar at the side, every page there is."""
     rows, lists = [], []
     for lab in labs:
-        rows += [f"## Lab {lab.number}: {lab.title}", "", lab.summary, "", "`````{container} cards"]
+        rows += [f"## Lab {lab.number}: {lab.title}", "", lab.summary, "", "`````{container} tiles"]
         rows += [card(name, notebooks[name], site) for name in lab.notebooks] + ["`````", ""]
         entries = [f"{title_of(notebooks[name]).partition(':')[0]} <notebooks/{name}>" for name in lab.notebooks]
         lists.append(contents(f"Lab {lab.number}: {lab.title}", entries))
@@ -141,13 +143,20 @@ def front(labs: tuple[Lab, ...], notebooks: dict[str, nbformat.NotebookNode], do
 
 
 def card(name: str, notebook: nbformat.NotebookNode, site: "Site") -> str:
-    """What the front page says of a notebook: a picture, its title, and how its first paragraph begins."""
+    """What the front page shows of a notebook: a picture, its title, and what the README says of it."""
     seen = {file: image(words, f"pictures/{file}") for file, words, _ in pictures(notebook)}
     face = next((file for file in seen if file.rpartition("-")[0] == FACES.get(name)), next(iter(seen), None))
-    opening = notebook.cells[0].source.removeprefix(NOTE).split("\n\n")[1]
-    sentences = re.sub(r"\*\*.*?\*\* |\s*When you are done.*", "", opening)
-    parts = [seen.get(face, ""), f"**[{title_of(notebook)}](notebooks/{name}.ipynb)**", sentences, site.colab(name)]
-    return "\n\n".join(["````{container} card", *filter(None, parts), "````"])
+    title = f"**[{title_of(notebook)}](notebooks/{name}.ipynb)**"
+    parts = [seen.get(face, ""), title, sentence_on(name), site.colab(name)]
+    return "\n\n".join(["````{container} tile", *filter(None, parts), "````"])
+
+
+def sentence_on(name: str) -> str:
+    """What happens in a notebook, by the README's table. Raises ``LabError`` where the table does not have it."""
+    table = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    if not (row := re.search(rf"\(notebooks/{name}\.ipynb\)[^|]*\| ([^|]+) \|$", table, re.MULTILINE)):
+        raise LabError(f"README.md's table of notebooks does not say what happens in {name}: add its row.")
+    return f"{row[1][0].upper()}{row[1][1:]}."
 
 
 def title_of(notebook: nbformat.NotebookNode) -> str:

@@ -7,11 +7,13 @@ import textwrap
 from collections.abc import Iterator
 
 import nbformat
+from IPython.core.inputtransformer2 import TransformerManager
 
 from labkit.course.release import REGION, emptied
 
-# Cells that read from records what notebook 08 asks for: the course's own policies.
-SHOW_POLICIES = ("09-r5", "09-r6", "10-40")
+# Cells whose answer comes from elsewhere: from a file (notebook 02's figure), from records (notebook 08's policies), or
+# from a cell that is graded with another one (the search of notebook 10).
+SHOW_ANSWERS = ("05-07", "09-r5", "09-r6", "10-40", "10-49")
 LEFT_OUT = "Left out on this page: it shows a graded answer.\n"
 
 # Statements that always bind their names anew, so that a name no longer stands for an answer.
@@ -34,13 +36,14 @@ def telling(notebook: nbformat.NotebookNode) -> set[str]:
     """The ids of the cells whose outputs may show what a cell graded by hand asks for.
 
     They read a name that such a cell's solution binds, or one that was computed from it; or they are in
-    ``SHOW_POLICIES``. Names that a blank defines do not count: what a right function returns is no secret.
+    ``SHOW_ANSWERS``. Names that a blank defines do not count: what a right function returns is no secret.
     """
-    found, answers = set(SHOW_POLICIES), set()
+    found, answers = set(SHOW_ANSWERS), set()
     for cell in (cell for cell in notebook.cells if cell.cell_type == "code"):
         for region in REGION.finditer(cell.source) if cell.id.startswith("manual-") else ():
             answers |= set(_bound(ast.parse(textwrap.dedent(region[0]))))
-        for statement in ast.parse(cell.source).body if not REGION.search(cell.source) else ():
+        python = TransformerManager().transform_cell(cell.source)  # magics as calls
+        for statement in ast.parse(python).body if not REGION.search(cell.source) else ():
             if answers & _read(statement):
                 found.add(cell.id)
                 answers |= set(_bound(statement))
@@ -51,7 +54,9 @@ def telling(notebook: nbformat.NotebookNode) -> set[str]:
 
 def _bound(tree: ast.AST) -> Iterator[str]:
     """The names that code binds, or whose items or attributes it sets; not those of comprehensions."""
-    inner = {id(name) for part in ast.walk(tree) if isinstance(part, ast.comprehension) for name in ast.walk(part.target)}
+    inner = {
+        id(name) for part in ast.walk(tree) if isinstance(part, ast.comprehension) for name in ast.walk(part.target)
+    }
     for node in ast.walk(tree):
         if isinstance(node, (ast.Name, ast.Subscript, ast.Attribute)) and isinstance(node.ctx, ast.Store):
             while isinstance(node, (ast.Subscript, ast.Attribute)):

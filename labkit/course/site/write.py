@@ -24,7 +24,12 @@ CONFIGURATION = {
     "nb_merge_streams": True,
     "nb_render_markdown_format": "myst",  # tables in outputs
     "html_theme": "sphinx_book_theme",
-    "html_theme_options": {"use_download_button": False, "use_fullscreen_button": False, "show_navbar_depth": 2},
+    "html_theme_options": {
+        "navbar_persistent": [],  # a second search field
+        "show_navbar_depth": 2,
+        "use_download_button": False,
+        "use_fullscreen_button": False,
+    },
     "html_static_path": ["static"],
     "html_css_files": [STYLE.name],
     "html_copy_source": False,
@@ -33,7 +38,7 @@ CONFIGURATION = {
     "html_domain_indices": False,
     "html_use_index": False,
 }
-MATHJAX = ("tex-chtml.js", "input", "output")  # what TeX as web fonts needs of its 24 MB
+MATHJAX = ("tex-chtml.js", "input/tex/extensions", "output/chtml")  # of 24 MB the 2 that TeX with web fonts needs
 
 
 def build(out: Path, labs: tuple[Lab, ...], repository: str = "", ref: str = "", solutions: bool = False) -> Path:
@@ -56,6 +61,7 @@ def build(out: Path, labs: tuple[Lab, ...], repository: str = "", ref: str = "",
             (source / path).write_bytes(content)
         if warnings := _made(source, pages, Path(scratch, "state"), title):
             raise LabError(f"Sphinx warns {len(warnings)} times, first of this: {warnings[0]}. Mend that first.")
+        _trim(pages / "_static")
         found = [] if solutions else leaks(pages, table.LABS)
         if found:
             raise LabError(f"The site would give {len(found)} answers away, the first in {found[0]}: mend that first.")
@@ -81,7 +87,13 @@ def _made(source: Path, pages: Path, state: Path, title: str) -> list[str]:
     with patch_docutils(), docutils_namespace():
         app = Sphinx(source, None, pages, state, "html", configuration, status=None, warning=said, freshenv=True)
         app.build(force_all=True)
-    mathjax = pages / "_static" / "mathjax"
-    for path in (path for path in mathjax.iterdir() if path.name not in MATHJAX):
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
     return strip_escape_sequences(said.getvalue()).splitlines()
+
+
+def _trim(static: Path) -> None:
+    """Remove files that no page asks for: most of MathJax, and what debuggers and translators read."""
+    mathjax = static / "mathjax"
+    for path in [path for path in static.rglob("*") if path.is_file()]:
+        unused = mathjax in path.parents and not path.relative_to(mathjax).as_posix().startswith(MATHJAX)
+        if unused or path.suffix in (".map", ".po", ".mo"):
+            path.unlink()
