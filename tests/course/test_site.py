@@ -15,7 +15,7 @@ import nbformat
 import needs
 import pytest
 
-from labkit import cli
+from labkit import cli, records
 from labkit.course import answers, blanks, labs, release, site, solutions
 from labkit.course.site import pages, write
 from labkit.course.site.public import LEFT_OUT, SHOW_ANSWERS, published, telling
@@ -98,7 +98,7 @@ def test_no_file_of_the_public_site_holds_a_line_of_a_solution(public):
 
 def test_the_leak_test_sees_every_line_of_highlighted_code(solved):
     seen = {leak.partition(": ")[2] for leak in release.leaks(solved, (LAB,))}
-    assert seen == release.solution_lines((LAB,)) and len(seen) > 100
+    assert seen == release.solution_lines((LAB,)) and len(seen) > 90
 
 
 def test_no_output_of_a_cell_that_holds_or_shows_an_answer_is_on_the_public_site(public):
@@ -129,17 +129,11 @@ def lines_in(outputs) -> set[str]:
 def test_the_policies_of_notebook_08_are_nowhere(public):
     """Neither their shares nor their widths, nor a link to their records."""
     text = "\n".join(text_of(path) for path in html_of(public))
-    assert "Share of each group" in text and not re.search(r"\bown \d+%, \d+%, \d+%", text)
+    assert "Share of each group" in text and not re.search(r"\bown( \d+%,){7}", text)
     for lab in labs.LABS:
         for run in (run for run in lab.reference_runs() if run.name in lab.answers):
-            kept = [len(indices) for indices in blanks_plan(run)["kept"].values()]
+            kept = [len(indices) for indices in records.load(run).plan["kept"].values()]
             assert str(kept) not in text and f"/{run.name}" not in text
-
-
-def blanks_plan(run: Path) -> dict:
-    from labkit import records
-
-    return records.load(run).plan
 
 
 def test_code_and_text_are_those_of_the_student_edition(public):
@@ -167,9 +161,12 @@ def notebook_of(**sources) -> nbformat.NotebookNode:
     cells = [nbformat.v4.new_code_cell(source, id=name.replace("_", "-")) for name, source in sources.items()]
     for number, cell in enumerate(cells, 1):
         cell.execution_count, cell.outputs = number, [nbformat.v4.new_output("stream", text="seen\n")]
-    return nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# 1 · Title: more\n\nText."), *cells])
+    return nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_markdown_cell("# 1 · Title: more\n\nText."), *cells], metadata=PYTHON
+    )
 
 
+PYTHON = {"kernelspec": {"name": "python3", "display_name": "Python 3"}, "language_info": {"name": "python"}}
 MANUAL = "mine = {}\n### BEGIN SOLUTION\nfor row in rows:\n    mine[row] = 1\n### END SOLUTION"
 
 
@@ -274,10 +271,10 @@ def test_the_front_page_has_a_picture_a_sentence_and_colab_for_every_notebook(re
         pages.FACES[name] for name in NAMES
     ]
     for lab in labs.LABS:
-        assert f"Lab {lab.number}: {lab.title}" in text and lab.summary in text.replace("’", "'")
+        assert f"Lab {lab.number}: {lab.title}" in text and lab.summary in text
     for name in NAMES:
         colab = f"https://colab.research.google.com/github/someone/pruning-lab/blob/v1.0/notebooks/{name}.ipynb"
-        assert f"notebooks/{name}.html" in front.links and pages.sentence_on(name).replace("'", "’")[:30] in text
+        assert f"notebooks/{name}.html" in front.links and pages.sentence_on(name) in text
         assert colab in front.links and colab in read[f"notebooks/{name}.html"].links
     assert "Colab" not in text_of(solved / "index.html")
 
@@ -336,9 +333,10 @@ def test_a_picture_without_words_is_refused(small, refused):
 def test_a_warning_of_sphinx_and_a_leak_are_errors_and_nothing_is_written(small, tmp_path, refused):
     notebook = notebook_of(one="1")
     notebook.cells[0].source += "\n\n```{nonsense}\n```"
-    with refused("Sphinx warns", "nonsense", "Mend that first"):
+    with refused("Sphinx warns", "nonsense", "mend that first"):
         small(notebook)
-    notebook = notebook_of(one=max(release.solution_lines((LAB,)), key=len))
+    notebook = notebook_of(one="1")
+    notebook.cells[0].source += "\n\nSee " + min(release.solution_lines((LAB,)))
     with refused("would give 1 answers away", "01_sparsity_training.html"):
         small(notebook)
     assert not (tmp_path / "out" / "index.html").exists()

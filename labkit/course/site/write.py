@@ -23,6 +23,7 @@ CONFIGURATION = {
     "nb_execution_mode": "off",
     "nb_merge_streams": True,
     "nb_render_markdown_format": "myst",  # tables in outputs
+    "smartquotes": False,  # text stays letter for letter, and a leak can be found in it
     "html_theme": "sphinx_book_theme",
     "html_theme_options": {
         "navbar_persistent": [],  # a second search field
@@ -60,7 +61,7 @@ def build(out: Path, labs: tuple[Lab, ...], repository: str = "", ref: str = "",
             (source / path).parent.mkdir(parents=True, exist_ok=True)
             (source / path).write_bytes(content)
         if warnings := _made(source, pages, Path(scratch, "state"), title):
-            raise LabError(f"Sphinx warns {len(warnings)} times, first of this: {warnings[0]}. Mend that first.")
+            raise LabError(f"Sphinx warns of {warnings[0].replace(f'{source}/', '')}: mend that first.")
         _trim(pages / "_static")
         found = [] if solutions else leaks(pages, table.LABS)
         if found:
