@@ -1,5 +1,5 @@
-# make run | test | lab | figures | release | bench | doctor | lint; each sets itself up first.
-# LAB=2 or LAB=all says which lab (run and release: 1 if not said; figures: all), PYTHON=python3.12 which Python sets up.
+# make run | test | lab | figures | release | site | bench | doctor | lint; each sets itself up first.
+# LAB=2 or LAB=all says which lab (run and release: 1 if not said; figures and site: all), PYTHON=python3.12 which Python sets up.
 PYTHON ?= $(firstword $(wildcard .venv/bin/python) python3)
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --progress-bar off
@@ -11,8 +11,9 @@ TOO_OLD = $(filter 2.% 3.0.% 3.1.% 3.2.% 3.3.% 3.4.% 3.5.% 3.6.% 3.7.% 3.8.% 3.9
 UNFIT = $(if $(FOUND),$(if $(TOO_OLD),$(PYTHON) is Python $(FOUND)),there is no $(PYTHON))
 REFUSAL = $(UNFIT), and the lab needs 3.11, 3.12 or 3.13: name one, as in PYTHON=python3.12 make $(or $(MAKECMDGOALS),run)
 
-# Two stamps for each Python: what the lab needs, and what grading and testing add.
+# Stamps for each Python: what the lab needs, what the web site adds, and what grading and testing add.
 READY := .venv/ready-$(FOUND)
+SITE := .venv/site-$(FOUND)
 TESTABLE := .venv/testable-$(FOUND)
 
 # A unit test uses one thread: a worker a core, up to four, since each worker imports torch (0.5 GB).
@@ -21,7 +22,7 @@ UNIT := -n logical --maxprocesses 4 --dist worksteal
 # side by side, their trainings on one thread each: the same work, and no core waits for the other.
 NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=900 -n 2 -p side_by_side
 
-.PHONY: run test lab figures release bench doctor lint clean
+.PHONY: run test lab figures release site bench doctor lint clean
 
 run: $(READY)
 	$(BIN)/labkit run --lab $(or $(LAB),1) --profile quick
@@ -46,6 +47,10 @@ figures: $(READY)
 release: $(READY)
 	$(BIN)/labkit release$(if $(SOLUTIONS), --solutions) --lab $(or $(LAB),1) --repo "$(REPO)" --ref "$(or $(REF),main)"
 
+# make site REPO=OWNER/NAME REF=TAG: the course as web pages, with links to the student edition; SOLUTIONS=1: with answers
+site: $(SITE)
+	$(BIN)/labkit site$(if $(SOLUTIONS), --solutions) --lab $(or $(LAB),all) --repo "$(REPO)" --ref "$(or $(REF),main)"
+
 bench: $(READY)
 	$(BIN)/python benchmarks/speed.py
 
@@ -65,8 +70,12 @@ $(READY): requirements.txt pyproject.toml
 	$(INSTALL) -e .
 	touch $@
 
+$(SITE): $(READY)
+	$(INSTALL) -e ".[site]"
+	touch $@
+
 $(TESTABLE): $(READY)
-	$(INSTALL) -e ".[cluster,grading,test]"
+	$(INSTALL) -e ".[cluster,grading,site,test]"
 	touch $@
 
 clean:

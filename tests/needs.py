@@ -35,10 +35,17 @@ def _cluster() -> str | None:
     return None if find_spec("distributed") else 'Dask is missing: pip install -e ".[cluster]"'
 
 
+def _site() -> str | None:
+    for module in ("sphinx", "myst_nb", "sphinx_book_theme", "sphinx-mathjax-offline"):
+        if not find_spec(module):
+            return f'{module} is missing: pip install -e ".[site]"'
+    return None
+
+
 def _browser() -> str | None:
     for module in ("jupyterlab", "selenium"):
         if not find_spec(module):
-            return f'{module} is missing: pip install -e ".[cluster,grading,test]"'
+            return f'{module} is missing: pip install -e ".[cluster,grading,site,test]"'
     if not shutil.which("chromedriver") or not any(map(shutil.which, BROWSERS)):
         return "Chromium or its driver is missing: apt install chromium chromium-driver"
     return None
@@ -49,7 +56,7 @@ def _mark(reason: str | None):
 
 
 bubblewrap, nbgrader, browser = _mark(_bubblewrap()), _mark(_nbgrader()), _mark(_browser())
-cluster = _mark(_cluster())
+cluster, site = _mark(_cluster()), _mark(_site())
 
 
 def warm():

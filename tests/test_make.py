@@ -72,7 +72,7 @@ def test_run_installs_what_running_needs_and_test_adds_the_rest(clone):
     assert make(clone, "run").returncode == 0  # by its own Python, with nothing left to do
     assert (clone / "asked").read_text().splitlines() == first
     plan = planned(clone, "test")
-    assert "venv .venv" not in plan and '-e ".[cluster,grading,test]"' in plan
+    assert "venv .venv" not in plan and '-e ".[cluster,grading,site,test]"' in plan
 
 
 def test_a_changed_list_sets_up_again_and_another_python_anew(clone):
@@ -89,7 +89,7 @@ def test_a_changed_list_sets_up_again_and_another_python_anew(clone):
 def test_test_has_three_parts_in_order(clone):
     plan = planned(clone, "test")
     places = [
-        plan.index(part) for part in ('-e ".[cluster,grading,test]"', " tests && ", " notebooks && ", "edition.py")
+        plan.index(part) for part in ('-e ".[cluster,grading,site,test]"', " tests && ", " notebooks && ", "edition.py")
     ]
     assert places == sorted(places)
     assert plan.count("--nbval-lax") == 1  # the notebooks once, those of a lab in order

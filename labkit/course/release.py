@@ -8,6 +8,7 @@ read, has to say so. Not in the student edition: this module, which reads them.
 
 import ast
 import copy
+import html
 import re
 import shutil
 import textwrap
@@ -31,6 +32,7 @@ TOP = (".gitattributes", "LICENSE", "environment.yml", "pyproject.toml", "requir
 COLAB_LACKS = ("torch-pruning", "typst", "torchao", "onnx", "onnxscript", "onnx-ir", "onnxruntime")  # or has too old
 COLAB_TAKES = {"onnx": ",<1.23"}  # newer ones are made for a newer protobuf than Colab's, and refuse it when imported
 SAYS_NOTHING = re.compile(r'###|answers\["\w+"\] = f?"""$|with torch\.no_grad\(\):$')
+TEXT = (".py", ".ipynb", ".md", ".json", ".toml", ".txt", ".typ", ".html", ".js", ".css")  # files that leaks reads
 TRIVIAL = 12  # letters; a line as short as `plt.show()` gives nothing away
 
 BADGE = (
@@ -286,13 +288,20 @@ def bare(text: str) -> str:
 
 
 def leaks(folder: Path, labs: tuple[Lab, ...]) -> list[str]:
-    """``file: piece`` for every piece of a solution of ``labs`` that occurs in a file of the edition."""
+    """``file: piece`` for every piece of a solution of ``labs`` that occurs in a file of the edition or of the web site."""
     found, pieces = [], solution_pieces(labs)
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and path.suffix in (".py", ".ipynb", ".md", ".json", ".toml", ".txt", ".typ"):
-            text = path.read_text(encoding="utf-8")
-            if path.suffix == ".ipynb":
-                text = "\n".join(cell.source for cell in nbformat.reads(text, as_version=4).cells)
-            text = bare(text)
+        if path.is_file() and path.suffix in TEXT:
+            text = bare(_read(path))
             found += [f"{path.relative_to(folder)}: {piece}" for piece in sorted(pieces) if piece in text]
     return found
+
+
+def _read(path: Path) -> str:
+    """The text of a file; of a notebook its cells, of a web page what a reader sees and what its tags hold."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".ipynb":
+        return "\n".join(cell.source for cell in nbformat.reads(text, as_version=4).cells)
+    if path.suffix == ".html":
+        return html.unescape(f"{re.sub(r'<[^>]*>', '', text)}\n{text}")
+    return text

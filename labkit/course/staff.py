@@ -1,4 +1,4 @@
-"""What instructors and teaching assistants type: release, collect, grade, formgrader, export, feedback, board.
+"""What instructors and teaching assistants type: release, site, collect, grade, formgrader, export, feedback, board.
 
 Not in the student edition: its commands need what stays with the staff.
 """
@@ -28,6 +28,16 @@ def add_commands(commands) -> None:
         help="seed and images from the student's id, kept in edition.json; another WORD gives others",
     )
     out.set_defaults(command=release)
+
+    pages = commands.add_parser("site", help="write the course as web pages, from the notebooks as they were executed")
+    pages.add_argument("--repo", default="", metavar="OWNER/NAME", help="of the student edition (Open in Colab, links)")
+    pages.add_argument("--ref", default="main", metavar="TAG", help="its tag or branch (default: main)")
+    pages.add_argument("--out", type=Path, help="default: build/pruning-lab-site, with solutions …-site-solutions")
+    pages.add_argument(
+        "--solutions", action="store_true", help="the instructors' site, with answers: not to be published"
+    )
+    pages.add_argument("--lab", default="all", metavar="N", help="which lab, or all (default: all)")
+    pages.set_defaults(command=site)
 
     collect_ = commands.add_parser("collect", help="read and repair the archives of a learning-management export")
     collect_.add_argument("folder", type=Path, help="the export")
@@ -87,6 +97,17 @@ def release(options) -> None:
     print(f"{what} in {out} and {archive} ({archive.stat().st_size / 1e6:.1f} MB)")
     if not options.repo:
         print("without what Colab needs, such as its set-up cell: give --repo OWNER/NAME --ref TAG for that")
+
+
+def site(options) -> None:
+    from labkit.course import site
+
+    out = options.out or Path("build/pruning-lab-site-solutions" if options.solutions else "build/pruning-lab-site")
+    front = site.build(out, labs.chosen(options.lab), options.repo, options.ref, options.solutions)
+    size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
+    print(f"site {'with' if options.solutions else 'without'} solutions, {size / 1e6:.1f} MB: open {front}")
+    if not options.repo:
+        print("without Open in Colab: give --repo OWNER/NAME --ref TAG of the student edition for that")
 
 
 def collect(options) -> None:
