@@ -83,12 +83,12 @@ def complete():
 # Answers
 
 
-def test_no_file_of_the_public_site_holds_a_line_of_a_solution(public):
-    lines = release.solution_lines(labs.LABS)
-    assert len(lines) > 300 and release.leaks(public, labs.LABS) == []
+def test_no_file_of_the_public_site_holds_what_a_solution_says(public):
+    pieces = release.solution_pieces(labs.LABS)
+    assert len(pieces) > 300 and release.leaks(public, labs.LABS) == []
     assert {path.suffix for path in public.rglob("*") if path.is_file()} <= READ | OTHER
     titles = zlib.decompress((public / "objects.inv").read_bytes().split(b"\n", 4)[4]).decode()
-    assert "notebooks/03_channel_pruning" in titles and not [line for line in lines if line in titles]
+    assert "notebooks/03_channel_pruning" in titles and not [piece for piece in pieces if piece in titles]
     assert (
         not list(public.rglob("*.ipynb*"))
         and not list(public.rglob("*.doctree"))
@@ -96,9 +96,9 @@ def test_no_file_of_the_public_site_holds_a_line_of_a_solution(public):
     )
 
 
-def test_the_leak_test_sees_every_line_of_highlighted_code(solved):
+def test_the_leak_test_sees_highlighted_code(solved):
     seen = {leak.partition(": ")[2] for leak in release.leaks(solved, (LAB,))}
-    assert seen == release.solution_lines((LAB,)) and len(seen) > 90
+    assert seen == release.solution_pieces((LAB,)) and len(seen) > 90
 
 
 def test_no_output_of_a_cell_that_holds_or_shows_an_answer_is_on_the_public_site(public):
@@ -336,7 +336,7 @@ def test_a_warning_of_sphinx_and_a_leak_are_errors_and_nothing_is_written(small,
     with refused("Sphinx warns", "nonsense", "mend that first"):
         small(notebook)
     notebook = notebook_of(one="1")
-    notebook.cells[0].source += "\n\nSee " + min(release.solution_lines((LAB,)))
+    notebook.cells[0].source += "\n\nSee " + min(release.solution_pieces((LAB,)))
     with refused("would give 1 answers away", "01_sparsity_training.html"):
         small(notebook)
     assert not (tmp_path / "out" / "index.html").exists()
