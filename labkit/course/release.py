@@ -26,6 +26,7 @@ REGION = re.compile(r"^([ ]*)### BEGIN SOLUTION\n.*?^[ ]*### END SOLUTION$", re.
 WITHHELD = "Not in the student edition"  # so begins the sentence in a docstring
 COURSE = ("__init__.py", "labs.py", "edition.py", "practice")
 TOP = (".gitattributes", "LICENSE", "environment.yml", "pyproject.toml", "requirements.txt")
+BINDER = {"containers/hub.Dockerfile": "binder/Dockerfile"}  # where repo2docker looks for it
 COLAB_LACKS = ("torch-pruning", "typst", "torchao", "onnx", "onnxscript", "onnx-ir", "onnxruntime")  # or has too old
 COLAB_TAKES = {"onnx": ",<1.23"}  # newer ones are made for a newer protobuf than Colab's, and refuse it when imported
 SAYS_NOTHING = re.compile(r'###|answers\["\w+"\] = f?"""$|with torch\.no_grad\(\):$')
@@ -141,6 +142,8 @@ def release(out: Path, labs: tuple[Lab, ...], repository: str = "", ref: str = "
     clear(out, "student edition", (out / "labkit" / "course" / "edition.json").exists())
     for name in TOP:
         _copy(REPOSITORY / name, out / name)
+    for source, target in BINDER.items():
+        _copy(REPOSITORY / source, out / target)
     for path in shipped_files(labs):
         _copy(REPOSITORY / path, out / path)
     _write(out / "labkit" / "course" / "edition.json", json.dumps(asdict(course), indent=1) + "\n")
