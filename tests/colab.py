@@ -36,7 +36,13 @@ def mount(where):
     os.symlink(os.environ["DRIVE"], where)
     print("Mounted at", where)
 """
-INSTALLED = "import json; from importlib import metadata as m; print(json.dumps({d.name: d.version for d in m.distributions()}))"
+INSTALLED = """
+import json
+from importlib import metadata
+
+first = reversed(list(metadata.distributions()))  # the one that is imported, where there are two
+print(json.dumps({each.name: each.version.partition("+")[0] for each in first}))
+"""
 
 
 @dataclass(frozen=True)
@@ -59,9 +65,9 @@ class Machine:
         return self.folder / "environment" / "bin" / "python"
 
     def packages(self) -> dict[str, str]:
-        """What its Python finds, with versions."""
+        """What its Python finds, with versions, whatever they were built for."""
         done = subprocess.run([self.python, "-c", INSTALLED], capture_output=True, text=True, check=True)
-        return json.loads(done.stdout)
+        return {_canonical(name): version for name, version in json.loads(done.stdout).items()}
 
     def added(self) -> set[str]:
         """The distributions that are there on top of Colab's."""
@@ -154,7 +160,6 @@ def tried(folder: Path, base: Path, lab: labs.Lab, state: str) -> list[str]:
             wrong.append(f"{name}: {error}")
         print(f"{state} {name}: {len(notebook.cells)} cells, {time.monotonic() - began:.0f} s", flush=True)
     found, added = colab.packages(), colab.added()
-    found = {_canonical(name): version for name, version in found.items()}
     wrong += [f"{n} is {found.get(n)} and not {v}" for n, v in pinned().items() if found.get(n) != v]
     if added != {"labkit", *release.COLAB_LACKS}:
         wrong.append(f"the set-up cell has installed {', '.join(sorted(added))}")

@@ -63,7 +63,8 @@ else:
         subprocess.run([*install, *lacking], check=True)
         clone = ["git", "clone", "--quiet", "--config", "advice.detachedHead=false"]
         clone += ["--depth", "1", "--branch", "{ref}"]
-        subprocess.run([*clone, "https://github.com/{repository}", folder], check=True)
+        clone += ["https://github.com/{repository}", folder]
+        subprocess.run(clone, check=True)
         subprocess.run([*install, "--editable", folder], check=True)
     sys.path.insert(0, folder)
     print(f"Set up: the course is in {{folder}}, your runs {{kept}}.")"""
