@@ -5,6 +5,7 @@ import math
 import os
 import re
 import tempfile
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from torch import Tensor
 from labkit.settings import LabError
 
 NAME = re.compile(r"[\w-]([\w.-]{0,38}[\w-])?", re.ASCII)
+PAUSES = (0.01, 0.04, 0.15, 0.3, 0.5)  # seconds between tries to replace a file
 DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # on Windows, with any ending
 
 
@@ -54,7 +56,7 @@ def replacing(path: Path):
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         temporary.chmod(0o644)
-        os.replace(temporary, path)
+        _replace(temporary, path)
     except (OSError, safetensors.SafetensorError) as error:
         raise LabError(
             f"{path} could not be saved ({error}): free some space, close what has it open, and run again; the last "
@@ -63,6 +65,16 @@ def replacing(path: Path):
     finally:
         if temporary:
             temporary.unlink(missing_ok=True)
+
+
+def _replace(temporary: Path, path: Path) -> None:
+    """``os.replace``, tried for a second: on Windows a file cannot be replaced while somebody reads it."""
+    for pause in PAUSES:
+        try:
+            return os.replace(temporary, path)
+        except PermissionError:
+            time.sleep(pause)
+    os.replace(temporary, path)
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

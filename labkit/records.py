@@ -379,7 +379,8 @@ def acquired(folder: Path) -> Generator[object, None, Callable[[], None]]:
         owner.write_text(me, encoding="utf-8")
 
     def give_back() -> None:
-        owner.unlink(missing_ok=True)
+        with suppress(OSError):  # on Windows somebody may be reading it
+            owner.unlink(missing_ok=True)
         lock.release()
 
     return give_back

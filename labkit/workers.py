@@ -15,7 +15,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
-from contextlib import AbstractContextManager, contextmanager, redirect_stdout
+from contextlib import AbstractContextManager, contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,7 +87,8 @@ def perform(function: Callable, arguments: dict, log: Path) -> Outcome:
     except (Exception, SystemExit) as error:
         raise _portable(error) from None
     finally:
-        began.unlink(missing_ok=True)
+        with suppress(OSError):  # on Windows somebody may be reading it
+            began.unlink(missing_ok=True)
 
 
 def _began(log: Path) -> Path:

@@ -29,6 +29,7 @@ REGION = re.compile(r"^([ ]*)### BEGIN SOLUTION\n.*?^[ ]*### END SOLUTION$", re.
 WITHHELD = "Not in the student edition"  # so begins the sentence in a docstring
 COURSE = ("__init__.py", "labs.py", "edition.py", "practice")
 TOP = (".gitattributes", "LICENSE", "environment.yml", "pyproject.toml", "requirements.txt")
+BINDER = {"containers/hub.Dockerfile": "binder/Dockerfile"}  # where repo2docker looks for it
 COLAB_LACKS = ("torch-pruning", "typst", "torchao", "onnx", "onnxscript", "onnx-ir", "onnxruntime")  # or has too old
 COLAB_TAKES = {"onnx": ",<1.23"}  # newer ones are made for a newer protobuf than Colab's, and refuse it when imported
 SAYS_NOTHING = re.compile(r'###|answers\["\w+"\] = f?"""$|with torch\.no_grad\(\):$')
@@ -66,7 +67,8 @@ else:
         subprocess.run([*install, *lacking], check=True)
         clone = ["git", "clone", "--quiet", "--config", "advice.detachedHead=false"]
         clone += ["--depth", "1", "--branch", "{ref}"]
-        subprocess.run([*clone, "https://github.com/{repository}", folder], check=True)
+        clone += ["https://github.com/{repository}", folder]
+        subprocess.run(clone, check=True)
         subprocess.run([*install, "--editable", folder], check=True)
     sys.path.insert(0, folder)
     print(f"Set up: the course is in {{folder}}, your runs {{kept}}.")"""
@@ -162,6 +164,8 @@ def release(out: Path, labs: tuple[Lab, ...], repository: str = "", ref: str = "
     clear(out, "student edition", (out / "labkit" / "course" / "edition.json").exists())
     for name in TOP:
         _copy(REPOSITORY / name, out / name)
+    for source, target in BINDER.items():
+        _copy(REPOSITORY / source, out / target)
     for path in shipped_files(labs):
         _copy(REPOSITORY / path, out / path)
     _write(out / "labkit" / "course" / "edition.json", edition.written(course))

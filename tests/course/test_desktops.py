@@ -139,6 +139,28 @@ def test_a_file_that_was_read_is_closed(tmp_path):
     kept[0]["w"].mul_(2)  # a copy that can be written to
 
 
+@pytest.mark.parametrize("times", [2, 100])
+def test_a_file_that_somebody_reads_is_replaced_a_moment_later(times, tmp_path, monkeypatch, refused, tree):
+    """As Windows refuses it, a few times or always."""
+    path, replace, tried = tmp_path / "record.json", os.replace, []
+    files.write_text(path, "before")
+
+    def busy(source, target):
+        tried.append(source)
+        if len(tried) <= times:
+            raise PermissionError(13, "in use", str(target))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", busy)
+    monkeypatch.setattr(files.time, "sleep", lambda seconds: None)
+    if times == 2:
+        files.write_text(path, "after")
+    else:
+        with refused("record.json", "in use", "close what has it open"):
+            files.write_text(path, "after")
+    assert tree(tmp_path) == {Path("record.json"): b"after" if times == 2 else b"before"}
+
+
 def test_text_has_the_same_bytes_on_every_system(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "linesep", "\r\n")
     files.write_text(tmp_path / "record.json", "{\n}\n")

@@ -200,7 +200,7 @@ def test_badges_and_set_up_name_repository_and_tag(student):
         assert '"torch-pruning>=1.6.1,<2"' in setup.source and "--no-deps" in setup.source
         assert all(setup.source.count(f'"{name}>=') == 1 for name in release.COLAB_LACKS)
         assert setup.metadata == {"cellView": "form", "jupyter": {"source_hidden": True}}
-        assert setup.source.startswith("# @title ") and max(map(len, setup.source.splitlines())) <= 100
+        assert setup.source.startswith("# @title ") and max(map(len, setup.source.splitlines())) <= 88
     assert "someone/pruning-lab" in (student / "README.md").read_text()
     assert edition.Edition(**json.loads((student / "labkit/course/edition.json").read_text())).ref == "v1.0"
 
@@ -300,6 +300,13 @@ def test_the_set_up_cell_brings_the_course_last(student, tmp_path):
     record = "import subprocess\nsubprocess.run = lambda command, check: print(command[:2])\n"
     commands = printed(COLAB + record + source.replace("/content/", f"{tmp_path}/")).splitlines()[1:-1]
     assert commands == [f"{[sys.executable, '-m']}", "['git', 'clone']", f"{[sys.executable, '-m']}"]
+
+
+def test_every_lab_is_run_as_on_colab():
+    workflow = (REPOSITORY / ".github" / "workflows" / "test.yml").read_text(encoding="utf-8")
+    parts = re.search(r"^ +part: \[(.*?)\]", workflow, re.MULTILINE)[1].replace('"', "").split(", ")
+    assert parts == ["widgets", *(str(lab.number) for lab in labs.LABS)]
+    assert f"set -- {' '.join(parts)}\n" in (REPOSITORY / ".ci" / "colab").read_text(encoding="utf-8")
 
 
 def test_what_the_lab_imports_is_in_colab_or_installed_there():

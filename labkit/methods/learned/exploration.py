@@ -55,11 +55,11 @@ class TrainCutTune(Channelwise):
 def explore(methods: dict[str, Learned], here: Settings, data: Dataset) -> list[Record]:
     """Train the network of lab 2 with each of the methods, by name, as all others are trained; the runs lie in folders
     ``explore-NAME``. Made once. Raises ``LabError`` for a name that is no folder's."""
+    named = {checked_name(name): method for name, method in methods.items()}
     start = models.build(network(here.profile, len(data.classes)), seed=here.seed)
     shared = {"model": start, "data": data, "recipe": here.profile.train, "kind": KIND, "seed": here.seed}
     runs = training.fit_all(
-        shared | {"method": method, "folder": here.folder / f"{EXPLORED}{checked_name(name)}"}
-        for name, method in methods.items()
+        shared | {"method": method, "folder": here.folder / f"{EXPLORED}{name}"} for name, method in named.items()
     )
     for said in filter(None, map(missed, runs)):
         print(said)
