@@ -1,10 +1,11 @@
 """Two students of an edition with variants, from the release to the TA's list, with the commands that people type.
 
-``python tests/variants_of.py FOLDER``: a copy of the course releases lab 1 for a class with variants; two students
-execute its notebooks, filled in, and hand in. Beside them two copies are handed in: the first student's hand-in under a
-third id, and the same with the fourth's seed and images written over the records. All are collected and graded. Prints
-both students' numbers, the code points, and what is noted. On few images and for one epoch, in some minutes; ``… FOLDER
-full`` does it at the scale of the course. What is in FOLDER already is loaded.
+``python tests/variants_of.py FOLDER``: a copy of the course releases lab 1 for a class with variants. Two students execute
+its first two notebooks, filled in, and hand in their records, with the other notebooks as if they had been run. So do
+two copies: the first student's hand-in under a third id, and the same with the fourth's seed and images written over the
+records. All are collected and graded. Prints both students' numbers, the code points, and what is noted. On few images
+and for one epoch, in some minutes; ``… FOLDER full`` does it at the scale of the course. What is in FOLDER already is
+loaded.
 """
 
 import json
@@ -18,16 +19,17 @@ from pathlib import Path
 
 import edition as student_edition
 import nbformat
+import submissions as made
 
 from labkit import records
 from labkit.course import labs, release
-from labkit.course.practice.submit import zipped
 from labkit.course.practice.variant import PLACEHOLDER
 from labkit.settings import REPOSITORY
 from labkit.tools.run import execute
 from labkit.view.tables import markdown
 
-LAB, WORD = labs.named(1), "a class of two"
+LAB, EXECUTED, WORD = labs.named(1), 2, "a class of two"
+RECORD = "*/record.json"
 STUDENTS, COPIES, DISGUISES = ("s1000001", "s1000002"), "s1000003", "s1000004"
 DESCRIBE = """
 import json, sys
@@ -63,31 +65,44 @@ def staffs_copy(folder: Path, full: bool) -> Path:
     return folder
 
 
-def worked(student: str, edition: Path, folder: Path) -> Path:
-    """The student's archive: the edition with all blanks filled in and the id in the first notebook, executed and handed
-    in. Runs that are there stay."""
-    archives = list(folder.glob("*.zip"))
-    if archives:
-        return archives[0]
-    shutil.copytree(edition, folder, dirs_exist_ok=True)
-    for name, complete in release.complete_notebooks(LAB).items():
+def worked(student: str, edition: Path, folder: Path) -> bytes:
+    """The student's archive: the edition with all blanks filled in and the id in the first notebook, of which the first
+    notebooks are executed. What is executed already stays."""
+    if not folder.exists():
+        shutil.copytree(edition, folder)
+    for name in LAB.notebooks[:EXECUTED]:
         path = folder / "notebooks" / f"{name}.ipynb"
-        notebook = student_edition.filled(nbformat.read(path, as_version=4), complete)
+        notebook = nbformat.read(path, as_version=4)
+        if any(cell.get("execution_count") for cell in notebook.cells):
+            continue
+        notebook = student_edition.filled(notebook, release.complete_notebooks(LAB)[name])
         if name == LAB.notebooks[0]:
             (cell,) = (cell for cell in notebook.cells if cell.id == "student")
             cell.source = cell.source.replace(PLACEHOLDER, student)
         nbformat.write(notebook, path)
         execute(path, path, surroundings(folder, folder / "runs"), folder / "runs")
-    print(python("-m", "labkit", "submit", student, at=folder), flush=True)
-    return next(folder.glob("*.zip"))
+
+    released, pages = (
+        {name: nbformat.read(place / "notebooks" / f"{name}.ipynb", as_version=4) for name in LAB.notebooks}
+        for place in (edition, folder)
+    )
+    executed = {name: pages[name] for name in LAB.notebooks[:EXECUTED]}
+    kept = {
+        f"records/{path.parent.name}/record.json": path.read_bytes() for path in sorted(runs_in(folder).glob(RECORD))
+    }
+    return made.zipped(made.files(student, made.run(made.filled(released, {})) | executed, extra=kept))
+
+
+def runs_in(folder: Path) -> Path:
+    (runs,) = (folder / "runs").glob(f"*/{LAB.name}")
+    return runs
 
 
 def numbers(folder: Path) -> dict[str, str]:
     """What a student would write into the report, by run."""
-    (runs,) = (folder / "runs").glob(f"*/{LAB.name}")
     return {
         run.name: f"{run.results['validation_accuracy']:.2%}, Σ|γ| {run.history[-1]['gamma_l1']:.2f}"
-        for run in records.load_all(runs)
+        for run in records.load_all(runs_in(folder))
         if run.history
     }
 
@@ -102,7 +117,7 @@ def copied(archive: Path, student: str, written_over: dict | None = None) -> Non
             record = json.loads(files[name])
             record["config"] |= {key: value for key, value in written_over.items() if key in record["config"]}
             files[name] = json.dumps(record).encode()
-    archive.with_name(re.sub(r"s\d{7}", student, archive.name)).write_bytes(zipped(files))
+    archive.with_name(re.sub(r"s\d{7}", student, archive.name)).write_bytes(made.zipped(files))
 
 
 def main(place: Path, scale: str = "small") -> None:
@@ -113,7 +128,9 @@ def main(place: Path, scale: str = "small") -> None:
     edition = staff / "build" / "pruning-lab"
     shutil.rmtree(export, ignore_errors=True)
     export.mkdir()
-    first, _ = [Path(shutil.copy(worked(one, edition, place / one), export)) for one in STUDENTS]
+    for student in STUDENTS:
+        (export / f"pruning_lab{LAB.number}_{student}.zip").write_bytes(worked(student, edition, place / student))
+    first = export / f"pruning_lab{LAB.number}_{STUDENTS[0]}.zip"
     copied(first, COPIES)
     copied(first, DISGUISES, json.loads(python("-c", DESCRIBE, DISGUISES, at=staff)))
 
