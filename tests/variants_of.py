@@ -101,9 +101,9 @@ def runs_in(folder: Path) -> Path:
 def numbers(folder: Path) -> dict[str, str]:
     """What a student would write into the report, by run."""
     return {
-        run.name: f"{run.results['validation_accuracy']:.2%}, Σ|γ| {run.history[-1]['gamma_l1']:.2f}"
+        run.name: f"{run.results['validation_accuracy']:.2%}, loss {last['loss']:.4f}, Σ|γ| {last['gamma_l1']:.2f}"
         for run in records.load_all(runs_in(folder))
-        if run.history
+        for last in run.history[-1:]
     }
 
 
