@@ -76,6 +76,8 @@ def worked(student: str, edition: Path, folder: Path) -> bytes:
         if any(cell.get("execution_count") for cell in notebook.cells):
             continue
         notebook = student_edition.filled(notebook, release.complete_notebooks(LAB)[name])
+        for cell in notebook.cells:
+            cell.source = cell.source.partition("\nassert ready(")[0]  # a check is handed in as it was given out
         if name == LAB.notebooks[0]:
             (cell,) = (cell for cell in notebook.cells if cell.id == "student")
             cell.source = cell.source.replace(PLACEHOLDER, student)
