@@ -92,6 +92,7 @@ def worked(student: str, edition: Path, folder: Path) -> bytes:
     kept = {
         f"records/{path.parent.name}/record.json": path.read_bytes() for path in sorted(runs_in(folder).glob(RECORD))
     }
+    kept |= {LAB.report: made.report(student)}
     return made.zipped(made.files(student, made.run(made.filled(released, {})) | executed, extra=kept))
 
 
