@@ -142,14 +142,18 @@ def share_seed_and_data(case: Case, runs: list[Record]) -> Iterator[str]:
         yield f"The records have different seeds: {sorted(seeds)}."
     sets = {json.dumps(run.config["data"]): run.config["data"] for run in case.runs if "data" in run.config}
     if len(sets) > 1:
-        yield f"The records are on different data: {', '.join(sorted(shown(s['name']) for s in sets.values()))}."
+        yield f"The records are on different data: {', '.join(sorted(map(_called, sets.values())))}."
     for images in sets.values():
-        split = images.get("split")
-        if split is not None and case.own is None:
+        split, own = images.get("split"), case.own and case.own.seed
+        if split is not None and own is None:
             yield f"The data are a split of a student's own ({split}), which this class does not have."
-        elif images["name"] == SHAPES and split in (None, case.own and case.own.seed) and images != _described(split):
+        elif images["name"] == SHAPES and split in (None, own) and images != _described(split):
             yield "The data are called shapes, but have other sizes or another sha256 than the data set shapes."
     yield from are_the_students_own(case, case.runs)
+
+
+def _called(images: dict) -> str:
+    return shown(images["name"]) + (f" of split {images['split']}" if "split" in images else "")
 
 
 def are_the_students_own(case: Case, runs: list[Record]) -> Iterator[str]:
@@ -314,14 +318,15 @@ def _owner(run: str, cells: dict[str, Cell]) -> str:
 def own_variants(folders: list[Path], course: Edition) -> dict[Path, Own | None]:
     """By collected submission, a folder with the student's name, the variant that its student has; None where all have
     the same. Others of the class are named only where a record has their seed."""
-    seeds = {folder: course.seed_of(folder.name) for folder in folders}
-    owners = {seed: folder.name for folder, seed in seeds.items()}
-    return {
-        folder: None
-        if seed is None
-        else Own(seed, {s: owners[s] for s in _seeds_in(folder) if s in owners and s != seed})
-        for folder, seed in seeds.items()
-    }
+    if not course.variants:
+        return dict.fromkeys(folders)
+    owners = {course.seed_of(folder.name): folder for folder in folders}
+    found = {}
+    for folder in folders:
+        seed = course.seed_of(folder.name)
+        others = {other: owners[other].name for other in _seeds_in(folder) if other in owners and other != seed}
+        found[folder] = Own(seed, others)
+    return found
 
 
 def _seeds_in(folder: Path) -> Iterator[int]:

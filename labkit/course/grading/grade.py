@@ -165,7 +165,7 @@ def twins(lab: Lab, results: list[dict], submissions: list[dict]) -> dict[str, l
     return notes
 
 
-COPY, HISTORY = "is byte for byte that of", "has the history, to the last digit, of that of"
+COPY, HISTORY = "is byte for byte that of", "has the history, to the last digit, of a record of"
 
 
 def copies(folders: list[Path], own_seeds: bool = False) -> dict[str, list[str]]:

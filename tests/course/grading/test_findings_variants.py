@@ -95,6 +95,8 @@ def test_one_record_among_ones_own_is_named(collected, images):
     mine, theirs = (of_variant(seed, images[seed]) for seed in map(CLASS.seed_of, (MINE, THEIRS)))
     folders = collected({MINE: mine | {"from-scratch-90": theirs["from-scratch-90"]}, THEIRS: theirs})
     texts = wrong(folders)[MINE][TRAINING]
+    splits = [f"'shapes' of split {CLASS.seed_of(student)}" for student in (MINE, THEIRS)]
+    assert f"The records are on different data: {', '.join(sorted(splits))}." in texts
     assert any(text.startswith("from-scratch-90: seed") and text.endswith(f"it is {THEIRS}'s.") for text in texts)
 
 
