@@ -34,7 +34,7 @@ COLAB_LACKS = ("torch-pruning", "typst", "torchao", "onnx", "onnxscript", "onnx-
 COLAB_TAKES = {"onnx": ",<1.23"}  # newer ones are made for a newer protobuf than Colab's, and refuse it when imported
 SAYS_NOTHING = re.compile(r'###|answers\["\w+"\] = f?"""$|with torch\.no_grad\(\):$')
 TEXT = (".py", ".ipynb", ".md", ".json", ".toml", ".txt", ".typ", ".html", ".js", ".css")  # files that leaks reads
-TRIVIAL = 12  # letters; a line as short as `plt.show()` gives nothing away
+TRIVIAL = 11  # letters; a statement as short as `plt.show()` gives nothing away
 
 BADGE = (
     "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
@@ -273,7 +273,8 @@ def solution_pieces(labs: tuple[Lab, ...]) -> set[str]:
     sources = [cell.source for lab in labs for page in complete_notebooks(lab).values() for cell in page.cells]
     regions = [region[0] for source in sources for region in REGION.finditer(source)]
     pieces = {piece for region in regions for piece in _pieces(textwrap.dedent(region))}
-    return {bare(piece) for piece in pieces if len(piece) >= TRIVIAL and not SAYS_NOTHING.match(piece)}
+    pieces = {bare(piece) for piece in pieces if not SAYS_NOTHING.match(piece)}
+    return {piece for piece in pieces if len(piece) >= TRIVIAL}
 
 
 def _pieces(source: str) -> Iterator[str]:
