@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from labkit.settings import LabError
@@ -21,7 +22,7 @@ class Sheet:
     delimiter: str
     mark: bytes
 
-    @property
+    @cached_property
     def rows(self) -> list[list[str]]:
         """The text of every cell."""
         return [[unquoted(cell) for cell in row] for row in self.cells]

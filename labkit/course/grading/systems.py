@@ -12,6 +12,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, cached_property
 from html import escape
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from labkit.files import replacing, write_text
 from labkit.settings import LabError
 
 NUMBER = re.compile(r"\d+(?:[.,]\d+)?")
+CLOSED = {"EX": "is excused", "N/A": "is not assigned this work"}  # what Canvas has in the place of a score
 
 
 class Held(Exception):
@@ -50,7 +52,7 @@ class Form:
     named: bool = False
     nobody: str = ""
 
-    @property
+    @cached_property
     def comma(self) -> bool:
         """Whether numbers in this file have a decimal comma."""
         texts = [row[self.grade : self.grade + 2] for row in self.sheet.rows]
@@ -114,12 +116,11 @@ def row_of(form: Form, student: str, uploaders: list[Uploader]) -> int:
     person = people[0] if people else None
     about = {row: form.sheet.rows[row][: form.who] for row in form.people}
     with_id = [row for row, cells in about.items() if any(is_id(cell, student) for cell in cells)]
-    with_name = [
-        row for row, cells in about.items() if person and person.name and words(person.name) in map(words, cells)
-    ]
+    name = words(person.name) if person else ()
+    with_name = [row for row, cells in about.items() if name and name in map(words, cells)]
     if person and person.id.isdecimal():
         found = [row for row, number in form.people.items() if number == person.id]
-        sure = {*with_id, *with_name} if words(person.name) != words(form.nobody) else found
+        sure = found if name == words(form.nobody) else [*with_id, *with_name]
         if form.named and len(found) == 1 and found[0] not in sure:
             raise Held(f"was handed in by {shown(person.owner)}, but the row with this number names somebody else")
         if set(with_id) - set(found):
@@ -138,10 +139,11 @@ def is_id(cell: str, student: str) -> bool:
     return cell.strip().casefold().split("@")[0] == student.casefold()
 
 
-def words(name: str) -> list[str]:
+@cache
+def words(name: str) -> tuple[str, ...]:
     """What is left of a name in every spelling that a system uses: its words in any order, letters and digits only."""
     plain = unicodedata.normalize("NFC", name).casefold().replace("_", " ")
-    return sorted(re.sub(r"[^\w\s]", "", plain).split())
+    return tuple(sorted(re.sub(r"[^\w\s]", "", plain).split()))
 
 
 def entries(form: Form, row: int, mark: dict, force: bool) -> dict[tuple[int, int], str]:
@@ -151,8 +153,8 @@ def entries(form: Form, row: int, mark: dict, force: bool) -> dict[tuple[int, in
         raise Held(f"has no final total: {mark['status']}")
     if total > form.most and not form.open_ended:
         raise Held(f"has {total:g} points, and {form.system.title()} takes {form.most:g} at most")
-    if old[form.grade].strip() == "N/A":
-        raise Held("is not assigned this work")
+    if why := CLOSED.get(old[form.grade].strip().upper()):
+        raise Held(why)
     new = {}
     if value(old[form.grade]) != round(total, 2):
         new[form.grade] = f"{round(total, 2):g}".replace(".", "," if form.comma else ".")
@@ -210,7 +212,8 @@ def export(
         zips.append(out.with_name(f"{stem}{f'_{number}' * (number > 1)}.zip"))
         with replacing(zips[-1]) as temporary:
             temporary.write_bytes(content)
-    said = [f"{len(filled.rows)} grades in {out} ({form.sheet.format})"]
+    comments = "with comments" if form.comment is not None else "which has no column for comments"
+    said = [f"{len(filled.rows)} grades in {out} ({form.sheet.format}), {comments}"]
     said += [f"{len(pages)} pages of feedback in {', '.join(map(str, zips))}"] if pages else []
     others = len(form.people) - len(set(filled.rows.values()))
     said.append(f"{others} rows of the file stay as they are")

@@ -333,11 +333,13 @@ def test_excused_and_unassigned_students_and_scores_that_are_there_are_held_back
     data = made.gradebook_export(CLASS, [there])
     filled = to_canvas(data)
     assert (
-        held(filled, "ada1815", "`EX`") and held(filled, "jml1", "not assigned") and held(filled, "wang03", "`50.00`")
+        held(filled, "ada1815", "is excused")
+        and held(filled, "jml1", "not assigned")
+        and held(filled, "wang03", "`50.00`")
     )
     assert list(filled.rows) == ["sine04", "mal05"]
     scores = made.Canvas(CLASS, [there]).read(to_canvas(data, force=True).sheet.bytes())[7]
-    assert scores == {101: "87.5", 102: "N/A", 103: "100", 104: "64.25", 105: "71.00", 106: ""}
+    assert scores == {101: "EX", 102: "N/A", 103: "100", 104: "64.25", 105: "71.00", 106: ""}
 
 
 def test_the_assignment_is_the_one_that_says_the_lab_or_that_is_named(to_canvas, refused):
@@ -416,7 +418,7 @@ def test_moodle_finds_whose_page_each_is(course, written, options):
     found = Moodle(CLASS).read_feedback(data)
     pages = {p.number: {"/feedback.html": (folder / "feedback" / f"{p.login}.html").read_bytes()} for p in CLASS[:5]}
     assert found == pages and "Ada Lovelace_101_assignfeedback_file/feedback.html" in pages_of(io.BytesIO(data))
-    assert said[0] == f"5 grades in {folder / 'filled.csv'} (UTF-8, commas)" and "Held back:" not in said
+    assert said[0] == f"5 grades in {folder / 'filled.csv'} (UTF-8, commas), with comments" and "Held back:" not in said
     notes = (folder / "filled.md").read_text(encoding="utf-8")
     assert notes.startswith("# lab1 for Moodle\n") and all(line in notes for line in said)
 
