@@ -260,8 +260,12 @@ class Canvas:
         found, ignored = {}, []
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             for path in archive.namelist():
-                numbers = [part for part in path.split("/")[-1].split("_") if part.isdecimal() and part != "LATE"]
-                user, attachment = map(int, numbers[:2])
+                parts = [part for part in path.split("/")[-1].split("_") if part != "LATE"]
+                if parts[0] == "anon":
+                    attachment = int(parts[2])
+                    user = self.attachments[attachment][0]  # whose anonymous_id it is
+                else:
+                    user, attachment = map(int, [part for part in parts if part.isdecimal()][:2])
                 owner, name = self.attachments.get(attachment, (None, None))
                 if owner != user:
                     ignored.append(path)

@@ -193,16 +193,15 @@ def export(
     uploaders = gradebook.uploaders(course, lab)
     filled = fill(checked(form, lab), gradebook.table(course, lab), uploaders, force)
     pages, left_out = {}, {}
-    for file in gradebook.feedback(course, lab):
+    for file in gradebook.feedback(course, lab, filled.rows):
         student = file.stem
-        if student in filled.rows:
-            try:
-                path, page = page_of(form, student, uploaders.get(student, []), filled.rows[student], file.read_bytes())
-                if len(page) > most:
-                    raise Held(f"has a page of {len(page) / 1e6:.1f} MB, and at most {most / 1e6:g} are taken")
-                pages[path] = page
-            except Held as reason:
-                left_out[student] = str(reason)
+        try:
+            path, page = page_of(form, student, uploaders.get(student, []), filled.rows[student], file.read_bytes())
+            if len(page) > most:
+                raise Held(f"has a page of {len(page) / 1e6:.1f} MB, and at most {most / 1e6:g} are taken")
+            pages[path] = page
+        except Held as reason:
+            left_out[student] = str(reason)
     with replacing(out) as temporary:
         temporary.write_bytes(filled.sheet.bytes())
     stem, zips = f"feedback_{lab.name}_{form.system}", []

@@ -98,6 +98,10 @@ def test_a_sheet_gives_back_its_bytes_and_one_changed_cell_changes_no_other(tmp_
     assert back.rows == split.rows and changed.cells[0] == split.cells[0]
 
 
+def test_a_cell_in_quotes_keeps_them():
+    assert sheet.split('a,"1"\n', ",", b"").changed({(0, 0): "b", (0, 1): "2"}).bytes() == b'b,"2"\n'
+
+
 @pytest.mark.parametrize(("sign", "words"), [(",", "UTF-8, commas"), (";", "UTF-8, semicolons"), ("\t", "UTF-8, tabs")])
 def test_delimiters_are_seen_and_kept(written, sign, words):
     data = made.worksheet(CLASS, "de", delimiter=sign)
@@ -162,6 +166,12 @@ def test_columns_that_a_course_does_not_have_are_not_needed(to_moodle, without):
     site = Moodle(CLASS)
     site.read(filled.sheet.bytes())
     assert len(site.grades) == 5 and len(site.comments) == 5 * (10 not in without)
+
+
+def test_no_comment_goes_into_the_field_of_another_plugin(to_moodle):
+    more = made.worksheet(CLASS).decode("utf-8-sig").replace("\n", ",\n").replace('comments",', 'comments",Audio', 1)
+    filled = made.cells(to_moodle(more.encode()).sheet.bytes(), "utf-8")
+    assert filled[0][-1] == "Audio" and filled[1][GRADE] == "87.5" and {*filled[1][COMMENTS:]} == {""}
 
 
 def test_where_names_are_hidden_the_number_is_enough(to_moodle):
@@ -394,7 +404,7 @@ def course(tmp_path, monkeypatch):
         for file in files:
             file.write_bytes(b"<p>" + file.stem.encode() * (400 if file.stem == "mal05" else 1))
         monkeypatch.setattr(gradebook, "table", lambda course, lab: MARKS)
-        monkeypatch.setattr(gradebook, "feedback", lambda course, lab: files)
+        monkeypatch.setattr(gradebook, "feedback", lambda course, lab, students: files[: len(students)])
         return tmp_path
 
     return course
@@ -423,6 +433,13 @@ def test_moodle_finds_whose_page_each_is(course, written, options):
     assert notes.startswith("# lab1 for Moodle\n") and all(line in notes for line in said)
 
 
+def test_a_page_of_somebody_without_a_name_is_found_by_its_number(written):
+    ids = [Person(101, "Ada Lovelace", "ada_1815")]
+    file, table = written(made.worksheet(ids))
+    path, page = moodle.page_of(moodle.form(table, file), "ada_1815", [], 1, b"<p>")
+    assert path == "ada 1815_101_assignfeedback_file/feedback.html"
+
+
 def test_pages_over_the_limit_are_left_out_by_name_and_others_packed_under_it(course, written):
     folder = course(through_moodle(CLASS))
     (folder / "feedback_lab1_moodle_9.zip").write_bytes(b"of last time")
@@ -447,6 +464,17 @@ def test_canvas_finds_whose_page_each_is_and_it_opens_under_the_students_own_nam
     found = site.read_feedback((folder / "feedback_lab1_canvas.zip").read_bytes())
     assert list(found) == [p.number for p in CLASS[:5]]
     assert pages_of(io.BytesIO(found[101]["lab1_ada1815.zip"])) == {"feedback.html": b"<p>ada1815"}
+
+
+def test_anonymous_pages_find_their_way_too(course, written):
+    people = {
+        p.login: [uploader_of(made.canvas_path(p, 9000 + p.number, "lab.zip", True, f"aB{p.number}"))] for p in CLASS
+    }
+    folder = course(people)
+    file, table = written(made.gradebook_export(CLASS, COLUMNS))
+    exported(folder, canvas.form(table, file, LAB), canvas.page_of)
+    site = made.Canvas(CLASS, COLUMNS, {9000 + p.number: (p.number, "lab.zip") for p in CLASS})
+    assert list(site.read_feedback((folder / "feedback_lab1_canvas.zip").read_bytes())) == [p.number for p in CLASS[:5]]
 
 
 def test_through_canvas_a_page_goes_only_in_an_archives_place(course, written):
