@@ -174,6 +174,15 @@ def test_no_comment_goes_into_the_field_of_another_plugin(to_moodle):
     assert filled[0][-1] == "Audio" and filled[1][GRADE] == "87.5" and {*filled[1][COMMENTS:]} == {""}
 
 
+def test_numbers_about_a_person_are_no_grades(to_moodle):
+    header = (
+        "Identifier,Full name,ID number,Phone,Status,Grade,Maximum grade,Grade can be changed,Last modified (grade)"
+    )
+    data = f"{header}\nParticipant 101,Ada Lovelace,12345,4711,Submitted,,100.00,Yes,-\n"
+    filled = to_moodle(data.encode(), [mark("ada1815", 71)])
+    assert filled.sheet.bytes().decode() == data.replace(",,100.00", ",71,100.00")
+
+
 def test_where_names_are_hidden_the_number_is_enough(to_moodle):
     hidden = [Person(one.number, "Participant", one.login) for one in CLASS]
     filled = to_moodle(made.worksheet(CLASS, blind=True), uploaders=through_moodle(hidden))
