@@ -1,7 +1,7 @@
-"""Takes the pictures of docs/ in a real browser: a made-up class in nbgrader's formgrader for docs/ta.md, and a
-quick question and the explorer in JupyterLab.
+"""Takes the pictures of docs/ in a real browser: a made-up class in nbgrader's formgrader for docs/ta.md, what export
+makes of it for Moodle, and a quick question and the explorer in JupyterLab.
 
-    python docs/make_pictures.py [widgets]
+    python docs/make_pictures.py [class] [moodle] [widgets]
 
 The class is made of the complete notebooks with their outputs, declared mistakes for blanks, and the
 reference runs as records; points, sentences and findings are computed from them as for any class.
@@ -11,6 +11,8 @@ import hashlib
 import json
 import sys
 import tempfile
+from dataclasses import asdict
+from html import escape
 from pathlib import Path
 
 import nbformat
@@ -20,10 +22,12 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tests"))
 
 import browser  # noqa: E402
+import class_of  # noqa: E402
+import systems  # noqa: E402
 
 from labkit import settings  # noqa: E402
 from labkit.course import answers, blanks, labs, release  # noqa: E402
-from labkit.course.grading import findings, gradebook  # noqa: E402
+from labkit.course.grading import findings, gradebook, uploads  # noqa: E402
 from labkit.course.practice.judge import judge  # noqa: E402
 
 LAB = labs.named(1)
@@ -36,6 +40,15 @@ strong, sweep = (records.load_all(lab, kind)[-1] for kind in ("sparsity", "sweep
 slimming.prune_explorer(strong, sweep)
 """
 
+# As Moodle knows them.
+NAMES = ("Ada Lovelace", "Jürgen Groß", "Wáng Xiǎomíng", "Sinéad O'Connor", "Nguyễn Thị Mai")
+TABLE = """<!DOCTYPE html><meta charset="utf-8"><style>
+body {{ font: 14px sans-serif; margin: 1rem }} table {{ border-collapse: collapse }}
+td {{ border: 1px solid #bbc; padding: .25rem .5rem; max-width: 24rem; overflow: hidden; white-space: nowrap;
+  text-overflow: ellipsis }}
+tr:first-child {{ background: #eef; font-weight: bold }} .new {{ background: #dfd }}
+</style><table>{}</table>"""
+
 # Which declared mistake of a blank's first function a student made; what is not named is right.
 CLASS = {
     "ab1234": {"subgradient": 4},
@@ -44,6 +57,10 @@ CLASS = {
     "gh4567": {"linear-bias": 0, "subgradient": 2},
     "ij5678": None,  # not graded yet
 }
+
+
+def people() -> list[systems.Person]:
+    return [systems.Person(2411 + n, name, login) for n, (name, login) in enumerate(zip(NAMES, CLASS))]
 
 
 def make_class(course: Path) -> None:
@@ -57,7 +74,10 @@ def make_class(course: Path) -> None:
             for cell in notebook.cells:
                 cell.source = answer(cell, mistakes or {})
             nbformat.write(notebook, folder / "notebooks" / f"{name}.ipynb")
+        person = next(one for one in people() if one.login == student)
+        path = systems.moodle_path(person, f"pruning_lab1_{student}.zip")
         submission = {"student": student, "sha256": student, "refused": None, "notes": []}
+        submission["uploaders"] = [asdict(uploads.uploader_of(path))]
         content = json.dumps(submission).encode()
         (folder / "submission.json").write_bytes(content)
         if mistakes is not None:
@@ -93,9 +113,9 @@ def verdict(material: dict, mistake: int | None):
 
 
 def main() -> None:
-    if sys.argv[1:] != ["widgets"]:
-        take_class()
-    take_widgets()
+    pictures = {"class": take_class, "moodle": take_moodle, "widgets": take_widgets}
+    for name in sys.argv[1:] or pictures:
+        pictures[name]()
 
 
 def take_class() -> None:
@@ -126,6 +146,35 @@ def take(page, address, scratch: Path) -> None:
     browser.enter(page, "manual-prune-50", "4.5")
     browser.enter(page, "manual-prune-50-comment", "Right. Say on which images the accuracy was measured.")
     save(page, scratch, "manual", 900, "manual-prune-50")
+
+
+def take_moodle() -> None:
+    """Grade ``CLASS`` by hand, fill a worksheet, and save what the TA and a student see of it."""
+    with tempfile.TemporaryDirectory() as scratch:
+        course, scratch = Path(scratch) / "grading", Path(scratch)
+        make_class(course)
+        gradebook.fill(course, LAB)
+        class_of.by_hand(course, LAB)
+        worksheet = scratch / "Grades.csv"
+        worksheet.write_bytes(systems.worksheet(people(), without=(2, 3, 7, 8)))
+        class_of.command("export", f"--moodle={worksheet}", f"--course={course}")
+        before, after = (systems.cells(file.read_bytes()) for file in (worksheet, course / "grades_lab1_moodle.csv"))
+        (scratch / "worksheet.html").write_text(TABLE.format(table_rows(before, after)), encoding="utf-8")
+        with browser.chromium(scratch / "chromium") as page:
+            page.get((scratch / "worksheet.html").as_uri())
+            save(page, scratch, "worksheet", 190)
+            page.get((course / "feedback" / LAB.name / "ab1234.html").as_uri())
+            page.execute_script("document.querySelectorAll('h2')[1].scrollIntoView()")
+            save(page, scratch, "feedback", 220)
+
+
+def table_rows(before: list[list[str]], after: list[list[str]]) -> str:
+    """Rows of an HTML table of ``after``; cells that are new have a colour."""
+    pairs = [list(zip(*rows)) for rows in zip(before, after)]
+    return "".join(
+        "<tr>" + "".join(f"<td{' class=new' * (old != new)}>{escape(new)}</td>" for old, new in row) + "</tr>"
+        for row in pairs
+    )
 
 
 def take_widgets() -> None:

@@ -219,16 +219,16 @@ def by_hand(course: Path, lab: Lab = LAB) -> float:
 
 
 def back(system: str, course: Path, site, lab: Lab = LAB) -> tuple[dict[str, float], dict[str, bytes]]:
-    """What the site reads of what was exported: grades and pages by student."""
+    """What the site reads of what was exported, grades first: grades and pages by student."""
     filled = (course / f"grades_{lab.name}_{system}.csv").read_bytes()
     zips = sorted(course.glob(f"feedback_{lab.name}_{system}*.zip"))
-    files = {number: found for file in zips for number, found in site.read_feedback(file.read_bytes()).items()}
     if system == "moodle":
         site.read(filled)
         grades = site.grades
     else:
         scores = site.read(filled)[site.columns[-1].id]
         grades = {number: float(score) for number, score in scores.items() if score}
+    files = {number: found for file in zips for number, found in site.read_feedback(file.read_bytes()).items()}
     logins = {one.number: one.login for one in site.people}
     pages = {logins[number]: next(iter(found.values())) for number, found in files.items()}
     return {logins[number]: grade for number, grade in grades.items()}, pages

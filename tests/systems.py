@@ -8,6 +8,7 @@ import io
 import re
 import zipfile
 from dataclasses import dataclass, field
+from datetime import datetime
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class Person:
     login: str
     grade: float | None = None
     comment: str = ""
+    locked: bool = False
 
     @property
     def sortable(self) -> str:
@@ -37,6 +39,7 @@ class Language:
     person: str  # hiddenuser, with the space that English has
     status: str
     yes: str
+    no: str
     date: str
     comma: bool = False
 
@@ -45,18 +48,18 @@ LANGUAGES = {
     "en": Language(
         ("Identifier", "Full name", "ID number", "Email address", "Status", "Grade", "Maximum grade",
          "Grade can be changed", "Last modified (submission)", "Last modified (grade)", "Feedback comments"),
-        "Participant ", "Submitted for grading", "Yes", "Monday, 3 March 2025, 4:05 PM",
+        "Participant ", "Submitted for grading", "Yes", "No", "Monday, 3 March 2025, 4:05 PM",
     ),
     "de": Language(
         ("ID", "Vollständiger Name", "ID-Nummer", "E-Mail-Adresse", "Status", "Bewertung", "Bestwertung",
          "Bewertung kann geändert werden", "Zuletzt geändert (Abgabe)", "Zuletzt geändert (Bewertung)",
          "Feedback als Kommentar"),
-        "Teilnehmer/in", "Zur Bewertung abgegeben", "Ja", "Montag, 3. März 2025, 16:05", comma=True,
+        "Teilnehmer/in", "Zur Bewertung abgegeben", "Ja", "Nein", "Montag, 3. März 2025, 16:05", comma=True,
     ),
     "zh_cn": Language(
         ("识别码", "全名", "学号", "电子邮件地址", "状态", "成绩", "最高成绩", "允许更改成绩", "最后修改（学生）",
          "最后修改（教师）", "反馈评语"),
-        "参与者", "已经提交等待评分", "是", "2025年03月3日 星期一 16:05",
+        "参与者", "已经提交等待评分", "是", "否", "2025年03月3日 星期一 16:05",
     ),
 }  # fmt: skip
 IDENTIFIER, FULL_NAME, ID_NUMBER, GRADE, MODIFIED, COMMENTS = 0, 1, 2, 5, 9, 10
@@ -72,7 +75,7 @@ def worksheet(people, language="en", most=100, blind=False, without=(), delimite
     rows = [words.headers]
     for one in people:
         row = (f"{words.person}{one.number}", one.name, one.login, f"{one.login}@example.org", words.status,
-               number(one.grade), number(most), words.yes, words.date, "-" if one.grade is None else words.date,
+               number(one.grade), number(most), words.no if one.locked else words.yes, words.date, "-" if one.grade is None else words.date,
                one.comment)  # fmt: skip
         rows.append(row)
     left = {*without, *((1, 2, 3) if blind else ())}
@@ -92,32 +95,50 @@ def cells(data: bytes, codec="utf-8-sig", delimiter=",") -> list[list[str]]:
 
 @dataclass
 class Moodle:
-    """An assignment in Moodle: what its importers make of uploads."""
+    """An assignment in Moodle: what its importers make of uploads. ``modified`` is when a person's grade was changed
+    last; who has none there has no record of a grade."""
 
     people: list[Person]
     language: str = "en"
     most: float = 100
     grades: dict[int, float] = field(default_factory=dict)
     comments: dict[int, str] = field(default_factory=dict)
+    modified: dict[int, float] = field(default_factory=dict)
 
-    def read(self, data: bytes, codec="utf-8", delimiter=",") -> None:
-        """The worksheet, as mod/assign/feedback/offline reads it (importgradeslib.php, locallib.php)."""
+    def __post_init__(self):
+        graded = [one.number for one in self.people if one.grade is not None or one.comment]
+        self.modified |= dict.fromkeys(graded, strtotime(LANGUAGES["en"].date))
+
+    def read(self, data: bytes, codec="utf-8", delimiter=",", ignore_modified=False) -> int:
+        """The worksheet, as mod/assign/feedback/offline reads it (importgradeslib.php, locallib.php); how many grades
+        Moodle says it updated. PHP's fgetcsv takes a backslash for an escape, as escapechar does (which drops it)."""
         words, numbers = LANGUAGES[self.language], {str(one.number): one for one in self.people}
         text = data.decode(codec).removeprefix("\ufeff")  # csvlib.class.php takes the mark off and mends line ends
-        header, *rows = csv.reader(io.StringIO(re.sub("\r\n?", "\n", text).strip(" \n")), delimiter=delimiter)
+        lines = io.StringIO(re.sub("\r\n?", "\n", text).strip(" \n"))
+        header, *rows = csv.reader(lines, delimiter=delimiter, escapechar="\\")
         assert all(len(row) == len(header) for row in rows)  # csvweirdcolumns
         at = {name: column for column, name in enumerate(header)}
-        identifier, grade, _ = (at[words.headers[column]] for column in (IDENTIFIER, GRADE, MODIFIED))
-        comments = at.get(words.headers[COMMENTS])
+        identifier, grade, modified = (at[words.headers[column]] for column in (IDENTIFIER, GRADE, MODIFIED))
+        comments, updated = at.get(words.headers[COMMENTS]), 0
         for row in rows:
             person = numbers.get(row[identifier][len(words.person) :])  # next(): cuts the word off by its length
             if person is None:
                 continue
+            if not ignore_modified and self.modified.get(person.number, 0) > strtotime(row[modified]) + 60:
+                continue  # $stalemodificationdate
             value = self.unformat_float(row[grade])
-            if value is not None and 0 <= value <= self.most:  # $skip: no value, or out of range
+            # $skip: no value, out of range, as it was, or grading_disabled
+            if (
+                value is not None
+                and 0 <= value <= self.most
+                and not person.locked
+                and value != self.grades.get(person.number)
+            ):
                 self.grades[person.number] = value
+                updated += 1
             if comments is not None and row[comments] != self.comments.get(person.number, ""):
                 self.comments[person.number] = row[comments]
+        return updated
 
     def unformat_float(self, text: str) -> float | None:
         """lib/moodlelib.php: the language's decimal sign becomes a point; PHP reads as far as it is a number."""
@@ -131,6 +152,7 @@ class Moodle:
     def read_feedback(self, data: bytes) -> dict[int, dict[str, bytes]]:
         """The zip, as mod/assign/feedback/file reads it (is_valid_filename_for_import in importziplib.php)."""
         numbers, found = {one.number for one in self.people}, {}
+        now = max([0, *self.modified.values()]) + 3600
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             for path in archive.namelist():
                 parts = path.split("/")
@@ -141,8 +163,17 @@ class Moodle:
                     assert info[2:4] == ["assignfeedback", "file"]  # get_plugin_by_type
                     name = "/".join([info[4] if len(info) > 4 else "", *parts])
                     found.setdefault(int(info[1]), {})[name] = archive.read(path)
+                    self.modified[int(info[1])] = now  # get_user_grade(…, true) makes a record of a grade
                     break
         return found
+
+
+def strtotime(text: str) -> float:
+    """PHP's: 0 (false) of a date in another language than English."""
+    try:
+        return datetime.strptime(text, "%A, %d %B %Y, %I:%M %p").timestamp()
+    except ValueError:
+        return 0
 
 
 def moodle_path(person: Person, file: str, folders=True, trailing=False) -> str:
@@ -260,8 +291,12 @@ class Canvas:
         found, ignored = {}, []
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             for path in archive.namelist():
-                numbers = [part for part in path.split("/")[-1].split("_") if part.isdecimal() and part != "LATE"]
-                user, attachment = map(int, numbers[:2])
+                parts = [part for part in path.split("/")[-1].split("_") if part != "LATE"]
+                if parts[0] == "anon":
+                    attachment = int(parts[2])
+                    user = self.attachments[attachment][0]  # whose anonymous_id it is
+                else:
+                    user, attachment = map(int, [part for part in parts if part.isdecimal()][:2])
                 owner, name = self.attachments.get(attachment, (None, None))
                 if owner != user:
                     ignored.append(path)

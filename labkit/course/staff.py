@@ -3,6 +3,7 @@
 Not in the student edition: its commands need what stays with the staff.
 """
 
+import math
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -157,6 +158,8 @@ def export(options) -> None:
 def export_into_system(options, lab: labs.Lab) -> None:
     from labkit.course.grading import canvas, moodle, sheet, systems
 
+    if not 0 < options.most < math.inf:
+        raise LabError(f"--most {options.most:g} is no size of an upload: give a number of megabytes above 0.")
     file = options.moodle or options.canvas
     table = sheet.read(file)
     form = moodle.form(table, file) if options.moodle else canvas.form(table, file, lab, options.assignment)
@@ -166,7 +169,6 @@ def export_into_system(options, lab: labs.Lab) -> None:
     page_of = moodle.page_of if options.moodle else canvas.page_of
     most = int(options.most * 1_000_000)
     print(*systems.export(options.course, lab, form, page_of, out, most, options.force), sep="\n")
-    print(f"the same list: {out.with_suffix('.md')}")
 
 
 def feedback(options) -> None:

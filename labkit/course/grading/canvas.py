@@ -16,7 +16,9 @@ from labkit.course.practice.submit import zipped
 from labkit.settings import LabError
 
 ASSIGNMENT = re.compile(r"(.*)\s\((\d+)\)", re.DOTALL)
+ADVICE = "Upload the zip once: Canvas makes a comment of each upload. Other assignments are left out of the file."
 TOTALS = re.compile(r"(?:Current|Final) (?:Score|Points|Grade)|Override (?:Score|Grade|Status)")
+CLOSED = {"EX": "is excused", "N/A": "is not assigned this work"}  # what Canvas has in the place of a score
 MUTED = re.compile(r"\s*(?:Muted|Manual Posting.*)?\s*", re.IGNORECASE)
 
 
@@ -45,13 +47,22 @@ def form(sheet: Sheet, file: Path, lab: Lab, assignment: str | None = None) -> F
             f"{len(found) or 'None'} of the assignments in {file} can be {assignment or f'{lab.name}, {lab.title}'}: choose "
             f"with --assignment one of {', '.join(title[0] for title in titles.values()) or '(there is none)'}."
         )
+    states = {number: row[found[0]].strip().upper() for number, row in rows.items()}
+    if set(states.values()) == {"N/A"}:
+        raise LabError(
+            f"{file} has N/A for everyone in {titles[found[0]][0]}, as Canvas writes it of anonymous submissions: post the "
+            f"grades or switch off anonymous grading, and download it again."
+        )
     return Form(
         system="canvas",
         sheet=sheet,
         people={number: row[at].strip() for number, row in rows.items()},
-        who=section,
+        about={number: [*row[:at], *row[at + 1 : section]] for number, row in rows.items()},
+        closed={number: CLOSED[state] for number, state in states.items() if state in CLOSED},
         grade=found[0],
         most=value(points[found[0]]),
+        columns=(*range(section + 1), found[0]),
+        advice=ADVICE,
         open_ended=True,
     )
 
@@ -59,7 +70,7 @@ def form(sheet: Sheet, file: Path, lab: Lab, assignment: str | None = None) -> F
 def is_meant(title: re.Match, lab: Lab, assignment: str | None) -> bool:
     if assignment is not None:
         return assignment.casefold() in (title[0].casefold(), title[1].casefold(), title[2])
-    named = re.search(rf"\blab\s*{lab.number}\b", title[1], re.IGNORECASE)
+    named = re.search(rf"\blab\s*0*{lab.number}\b(?!\.\d)", title[1], re.IGNORECASE)
     return bool(named) or lab.title.casefold() in title[1].casefold()
 
 

@@ -14,6 +14,7 @@ import re
 import subprocess
 import sys
 from collections import defaultdict
+from collections.abc import Collection
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -314,11 +315,13 @@ def export(course: Path, lab: Lab, file: Path) -> list[dict]:
     return rows
 
 
-def feedback(course: Path, lab: Lab) -> list[Path]:
-    """Write ``feedback/<lab>/<student>.html`` for every student, as the gradebook stands; the files."""
+def feedback(course: Path, lab: Lab, students: Collection[str] | None = None) -> list[Path]:
+    """Write ``feedback/<lab>/<student>.html`` for every student, or for ``students``, as the gradebook stands; the
+    files."""
     course, files = Path(course), []
     refused = {hand_in.student: hand_in.refused for hand_in in _hand_ins(course, lab)}
-    for student, marks in items(course, lab).items():
+    found = items(course, lab)
+    for student, marks in found.items() if students is None else [(student, found[student]) for student in students]:
         folder = course / "autograded" / student / lab.name
         notebooks = {file.stem: nbformat.read(file, as_version=4) for file in sorted(folder.glob("*.ipynb"))}
         row = pages.csv_row(student, marks, refused.get(student), lab.points)

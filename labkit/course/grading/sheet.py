@@ -1,8 +1,9 @@
 """A CSV file of somebody else's, of which single cells are changed: every other byte stays as it was."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from labkit.settings import LabError
@@ -21,7 +22,7 @@ class Sheet:
     delimiter: str
     mark: bytes
 
-    @property
+    @cached_property
     def rows(self) -> list[list[str]]:
         """The text of every cell."""
         return [[unquoted(cell) for cell in row] for row in self.cells]
@@ -36,6 +37,11 @@ class Sheet:
         rows = [list(row) for row in self.cells]
         for (row, column), text in cells.items():
             rows[row][column] = quoted(text, self.delimiter, always=rows[row][column].startswith('"'))
+        return replace(self, cells=tuple(map(tuple, rows)))
+
+    def only(self, columns: Collection[int]) -> "Sheet":
+        """The same sheet without other columns."""
+        rows = ((cell for at, cell in enumerate(row) if at in columns) for row in self.cells)
         return replace(self, cells=tuple(map(tuple, rows)))
 
     def bytes(self) -> bytes:

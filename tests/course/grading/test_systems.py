@@ -3,6 +3,8 @@
 import io
 import json
 import zipfile
+from collections import Counter
+from dataclasses import replace
 
 import pytest
 import systems as made
@@ -61,7 +63,7 @@ def written(tmp_path):
 def to_moodle(written):
     def to_moodle(data, marks=MARKS, uploaders=None, force=False):
         file, table = written(data)
-        form = systems.checked(moodle.form(table, file), LAB)
+        form = systems.checked(moodle.form(table, file), LAB, force)
         return systems.fill(form, marks, through_moodle(CLASS) if uploaders is None else uploaders, force)
 
     return to_moodle
@@ -71,7 +73,7 @@ def to_moodle(written):
 def to_canvas(written):
     def to_canvas(data, marks=MARKS, uploaders=None, force=False, assignment=None):
         file, table = written(data)
-        form = systems.checked(canvas.form(table, file, LAB, assignment), LAB)
+        form = systems.checked(canvas.form(table, file, LAB, assignment), LAB, force)
         return systems.fill(form, marks, through_canvas(CLASS) if uploaders is None else uploaders, force)
 
     return to_canvas
@@ -96,6 +98,10 @@ def test_a_sheet_gives_back_its_bytes_and_one_changed_cell_changes_no_other(tmp_
     assert changed.rows[1][2] == f'new"{sign}'
     back = changed.changed({(1, 2): rows[1][2]})
     assert back.rows == split.rows and changed.cells[0] == split.cells[0]
+
+
+def test_a_cell_in_quotes_keeps_them():
+    assert sheet.split('a,"1"\n', ",", b"").changed({(0, 0): "b", (0, 1): "2"}).bytes() == b'b,"2"\n'
 
 
 @pytest.mark.parametrize(("sign", "words"), [(",", "UTF-8, commas"), (";", "UTF-8, semicolons"), ("\t", "UTF-8, tabs")])
@@ -164,6 +170,59 @@ def test_columns_that_a_course_does_not_have_are_not_needed(to_moodle, without):
     assert len(site.grades) == 5 and len(site.comments) == 5 * (10 not in without)
 
 
+def test_comments_stand_right_of_the_dates_whatever_follows(to_moodle):
+    """gradingtable.php puts other feedback and outcomes after them."""
+    more = (
+        made.worksheet(CLASS)
+        .decode("utf-8-sig")
+        .replace("\n", ",1: -\n")
+        .replace('comments",1: -', 'comments",Outcomes')
+    )
+    for data in (more, more.replace(",1: -", ",")):
+        filled = made.cells(to_moodle(data.encode()).sheet.bytes(), "utf-8")
+        assert filled[0][-1] == "Outcomes" and filled[1][GRADE] == "87.5"
+        assert filled[1][COMMENTS].startswith("Mask: ada1815") and filled[1][-1] == made.cells(data.encode())[1][-1]
+
+
+def test_a_comment_with_a_backslash_swallows_no_row(to_moodle):
+    filled = to_moodle(made.worksheet(CLASS), [mark("ada1815", 5, 'no "path", C:\\'), *MARKS[1:]])
+    site = Moodle(CLASS)
+    assert site.read(filled.sheet.bytes()) == 5
+    assert site.comments[101] == "no &quot;path&quot;, C:&#92;" and site.comments[102].startswith("Mask: jml1")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_whose_grade_is_locked_is_held_back(to_moodle, language):
+    """Moodle passes over it in silence."""
+    people = [*CLASS[:3], replace(CLASS[3], locked=True), *CLASS[4:]]
+    data = made.worksheet(people, language)
+    filled = to_moodle(data)
+    assert held(filled, "sine04", LANGUAGES[language].no, "locked grades") and unchanged(filled, data, "sine04")
+    site = Moodle(people, language)
+    assert site.read(filled.sheet.bytes()) == filled.written[GRADE] == 4
+
+
+def test_after_the_pages_moodle_takes_no_grades_unless_told_so(course, written):
+    folder = course(through_moodle(CLASS))
+    file, table = written(made.worksheet(CLASS))
+    said = exported(folder, moodle.form(table, file), moodle.page_of)
+    assert any("grades before the feedback" in line and "Allow updating records" in line for line in said)
+    grades, pages = ((folder / name).read_bytes() for name in ("filled.csv", "feedback_lab1_moodle.zip"))
+    first, second = Moodle(CLASS), Moodle(CLASS)
+    assert first.read(grades) == 5 and len(first.read_feedback(pages)) == 5
+    assert len(second.read_feedback(pages)) == 5 and second.read(grades) == 0
+    assert second.read(grades, ignore_modified=True) == 5
+
+
+def test_numbers_about_a_person_are_no_grades(to_moodle):
+    header = (
+        "Identifier,Full name,ID number,Phone,Status,Grade,Maximum grade,Grade can be changed,Last modified (grade)"
+    )
+    data = f"{header}\nParticipant 101,Ada Lovelace,12345,4711,Submitted,,100.00,Yes,-\n"
+    filled = to_moodle(data.encode(), [mark("ada1815", 71)])
+    assert filled.sheet.bytes().decode() == data.replace(",,100.00", ",71,100.00")
+
+
 def test_where_names_are_hidden_the_number_is_enough(to_moodle):
     hidden = [Person(one.number, "Participant", one.login) for one in CLASS]
     filled = to_moodle(made.worksheet(CLASS, blind=True), uploaders=through_moodle(hidden))
@@ -191,7 +250,7 @@ def test_nobody_gets_the_marks_of_another(to_moodle):
         return to_moodle(data, uploaders=right | changes)
 
     group = with_uploaders(ada1815=[Uploader("moodle", "102", "Group 7", "")])  # a group's number looks the same
-    assert held(group, "ada1815", "Group 7_102", "names somebody else")
+    assert held(group, "ada1815", "Group 7_102", "has neither")
     assert held(group, "jml1") is False and unchanged(group, data, "ada1815")
     borrowed = with_uploaders(ada1815=right["bob06"])
     assert held(borrowed, "ada1815", "Bob_106", "another row") and unchanged(borrowed, data, "bob06")
@@ -202,6 +261,43 @@ def test_nobody_gets_the_marks_of_another(to_moodle):
     twice = to_moodle(data, [*MARKS, mark("ada2", 12)], right | {"ada2": right["ada1815"]})
     assert held(twice, "ada1815", "ada2", "same row") and held(twice, "ada2", "ada1815")
     assert unchanged(twice, data, "ada1815")
+
+
+def test_the_beginning_of_somebody_s_address_is_no_id_beside_ids_or_in_another_domain(to_moodle, refused):
+    eve = Person(107, "Eve Moneypenny", "eve7")
+    sheet_ = made.worksheet([*CLASS, eve]).replace(b"eve7@example.org", b"ghost@gmail.com")
+    for data in (sheet_, sheet_.replace(b"ghost@gmail.com", b"ghost@example.org")):
+        filled = to_moodle(data, [*MARKS, mark("ghost", 99)], uploaders={})
+        assert held(filled, "ghost", "is not in the file") and len(filled.rows) == 5
+    lines = [line.split(",") for line in sheet_.decode("utf-8-sig").splitlines()[:2] + sheet_.decode().splitlines()[7:]]
+    nobody = "\n".join(",".join([*line[:2], "ID" if not at else "", *line[3:]]) for at, line in enumerate(lines)) + "\n"
+    with refused("None of the 1 students", "ghost is not in the file"):
+        to_moodle(nobody.encode(), [mark("ghost", 99)], uploaders={})
+
+
+def test_an_id_may_be_an_address(to_moodle):
+    assert to_moodle(made.worksheet(CLASS), [mark("Ada1815@example.org", 5)], uploaders={}).rows == {
+        "Ada1815@example.org": 1
+    }
+
+
+def test_a_hundred_students_are_filled_in_without_reading_the_file_for_each(to_moodle, monkeypatch):
+    read = Counter()
+    unquoted = sheet.unquoted
+    monkeypatch.setattr(sheet, "unquoted", lambda cell: read.update(cells=1) or unquoted(cell))
+    people = [Person(n, f"Name {n}", f"id{n}") for n in range(100, 200)]
+    filled = to_moodle(made.worksheet(people), [mark(one.login, 5) for one in people], through_moodle(people))
+    assert len(filled.rows) == 100 and read["cells"] <= 3 * 11 * 103, "once for each delimiter that it may have"
+
+
+def test_why_nobody_stands_in_the_file_is_said(to_moodle, refused):
+    """As where a team handed in: its number is nobody's, and its zip lies in each member's folder."""
+    teams = {login: [Uploader("moodle", "12", "Team 1", "")] for login in TOTALS}
+    with refused("None of the 5 students", "ada1815 is not in the file", "; …", "team assignment"):
+        to_moodle(made.worksheet(CLASS, without=(2, 3)), uploaders=teams)
+    german = through_moodle([replace(one, name="Teilnehmer/in") for one in CLASS])
+    with refused("ada1815 was handed in by `Teilnehmerin_101`, and the row with this number has neither", "language"):
+        to_moodle(made.worksheet(CLASS, blind=True), uploaders=german)
 
 
 def test_a_student_who_stands_there_twice_is_held_back(to_moodle):
@@ -243,7 +339,7 @@ def test_what_is_not_final_or_too_much_is_held_back_and_never_0(to_moodle, statu
 
 
 def test_with_a_higher_maximum_extra_credit_goes_in(to_moodle):
-    filled = to_moodle(made.worksheet(CLASS, most=110), [mark("ada1815", 104)])
+    filled = to_moodle(made.worksheet(CLASS, most=110), [mark("ada1815", 104)], force=True)
     site = Moodle(CLASS, most=110)
     site.read(filled.sheet.bytes())
     assert site.grades == {101: 104}
@@ -263,7 +359,9 @@ def test_grades_and_comments_that_are_there_change_only_with_force(to_moodle):
     assert unchanged(filled, data, "ada1815") and unchanged(filled, data, "wang03")
     assert unchanged(filled, data, "jml1") and filled.rows["jml1"] == 2  # 0 is what stands there, as 0,00
     site = Moodle(there, "de")
-    site.read(to_moodle(data, marks, force=True).sheet.bytes())
+    forced = to_moodle(data, marks, force=True).sheet.bytes()
+    assert site.read(forced) == 2 and 101 not in site.grades, "no date in German is one for strtotime"
+    site.read(forced, ignore_modified=True)
     assert (site.grades[101], site.grades[103], site.comments[103]) == (87.5, 100, "Good.")
 
 
@@ -278,8 +376,10 @@ def test_the_worksheet_of_another_assignment_is_refused(to_moodle, refused):
         to_moodle(made.worksheet([Person(one.number + 500, f"X{one.name}", "x" + one.login) for one in CLASS]))
     with refused("None of the 5 students"):
         to_moodle(made.worksheet([Person(one.number + 1, one.name, one.login) for one in CLASS]))
-    with refused("10 points at most", "lab1 has 100"):
-        to_moodle(made.worksheet(CLASS, most=10))
+    with refused("is 10 points", "lab1 has 100"):
+        to_moodle(made.worksheet(CLASS, most=10), force=True)
+    with refused("is 200 points", "lab1 has 100", "--force"):
+        to_moodle(made.worksheet(CLASS, most=200))
     scale = made.worksheet(CLASS).replace(b"100.00", b"fail")
     with refused("no column of grades"):
         to_moodle(scale)
@@ -313,14 +413,15 @@ def test_an_export_is_filled_cell_by_cell_and_canvas_reads_the_scores(to_canvas,
     before, after = (made.cells(d, delimiter=delimiter) for d in (data, filled.sheet.bytes()))
     at = before[0].index("Lab 1: Network Slimming (7)")
     ids = {str(person.number): TOTALS.get(person.login) for person in CLASS}
+    section = before[0].index("Section")
     for old, new in zip(before, after, strict=True):
         total = next((ids[cell] for cell in old[:4] if cell in ids), None)
         text = old[at] if total is None else f"{total:g}".replace(".", "," if comma else ".")
-        assert new == [*old[:at], text, *old[at + 1 :]]
+        assert new == [*old[: section + 1], text], "the scores of other assignments are of the time of the download"
     if not options.get("split"):
         scores = made.Canvas(CLASS, COLUMNS).read(filled.sheet.bytes())
         assert scores[7] == {p.number: f"{TOTALS[p.login]:g}" if p.login in TOTALS else "" for p in CLASS}
-        assert scores[6][101] == "9.00" and set(scores[8].values()) == {""}
+        assert list(scores) == [7]
 
 
 def test_canvas_takes_more_than_the_maximum(to_canvas):
@@ -333,11 +434,13 @@ def test_excused_and_unassigned_students_and_scores_that_are_there_are_held_back
     data = made.gradebook_export(CLASS, [there])
     filled = to_canvas(data)
     assert (
-        held(filled, "ada1815", "`EX`") and held(filled, "jml1", "not assigned") and held(filled, "wang03", "`50.00`")
+        held(filled, "ada1815", "is excused")
+        and held(filled, "jml1", "not assigned")
+        and held(filled, "wang03", "`50.00`")
     )
     assert list(filled.rows) == ["sine04", "mal05"]
     scores = made.Canvas(CLASS, [there]).read(to_canvas(data, force=True).sheet.bytes())[7]
-    assert scores == {101: "87.5", 102: "N/A", 103: "100", 104: "64.25", 105: "71.00", 106: ""}
+    assert scores == {101: "EX", 102: "N/A", 103: "100", 104: "64.25", 105: "71.00", 106: ""}
 
 
 def test_the_assignment_is_the_one_that_says_the_lab_or_that_is_named(to_canvas, refused):
@@ -353,12 +456,30 @@ def test_the_assignment_is_the_one_that_says_the_lab_or_that_is_named(to_canvas,
         )
     with refused("None of the assignments", "Essay, part 1 (6)"):
         to_canvas(made.gradebook_export(CLASS, [COLUMNS[0], COLUMNS[2]]))
-    with refused("10 points at most"):
+    with refused("is 10 points"):
         to_canvas(two, assignment="Lab 10")
     with refused("no export of Canvas's gradebook"):
         to_canvas(made.worksheet(CLASS))
     with refused("no row Points Possible"):
         to_canvas(made.gradebook_export(CLASS, COLUMNS).replace(b"Points Possible", b"Points"))
+
+
+def test_half_a_lab_more_is_another_lab(to_canvas):
+    columns = [Column("Lab 1.5", 6, 100), Column("lab 01", 7, 100)]
+    assert made.Canvas(CLASS, columns).read(to_canvas(made.gradebook_export(CLASS, columns)).sheet.bytes())[7]
+
+
+def test_the_number_that_canvas_gives_a_person_is_nobody_s_id(to_canvas, refused):
+    people = [Person(4711, "Ada Lovelace", "ada1815"), Person(4712, "Bob", "4713")]
+    filled = to_canvas(made.gradebook_export(people, COLUMNS), [mark("4711", 99), mark("4713", 50)], uploaders={})
+    assert held(filled, "4711", "is not in the file") and filled.rows == {"4713": 3}
+
+
+def test_anonymous_scores_have_to_be_posted_first(to_canvas, refused):
+    people = [*CLASS, Person(9999, "Test Student", "")]
+    data = made.gradebook_export(CLASS, [Column("Lab 1", 7, 100, {one.number: "N/A" for one in people})])
+    with refused("N/A for everyone", "post the grades", "Lab 1 (7)"):
+        to_canvas(data)
 
 
 def test_totals_are_never_taken_for_an_assignment(to_canvas, refused):
@@ -392,7 +513,7 @@ def course(tmp_path, monkeypatch):
         for file in files:
             file.write_bytes(b"<p>" + file.stem.encode() * (400 if file.stem == "mal05" else 1))
         monkeypatch.setattr(gradebook, "table", lambda course, lab: MARKS)
-        monkeypatch.setattr(gradebook, "feedback", lambda course, lab: files)
+        monkeypatch.setattr(gradebook, "feedback", lambda course, lab, students: files[: len(students)])
         return tmp_path
 
     return course
@@ -416,18 +537,28 @@ def test_moodle_finds_whose_page_each_is(course, written, options):
     found = Moodle(CLASS).read_feedback(data)
     pages = {p.number: {"/feedback.html": (folder / "feedback" / f"{p.login}.html").read_bytes()} for p in CLASS[:5]}
     assert found == pages and "Ada Lovelace_101_assignfeedback_file/feedback.html" in pages_of(io.BytesIO(data))
-    assert said[0] == f"5 grades in {folder / 'filled.csv'} (UTF-8, commas)" and "Held back:" not in said
-    notes = (folder / "filled.md").read_text(encoding="utf-8")
-    assert notes.startswith("# lab1 for Moodle\n") and all(line in notes for line in said)
+    assert said[0] == f"5 grades written under `Grade` in {folder / 'filled.csv'} (UTF-8, commas)"
+    assert said[1] == "5 comments written under `Feedback comments`" and not any("Held back" in line for line in said)
+    notes = (folder / "grades_lab1_moodle.md").read_text(encoding="utf-8")
+    assert notes.startswith("# lab1 for Moodle\n") and all(line in notes for line in said[:-1])
+
+
+def test_a_page_of_somebody_without_a_name_is_found_by_its_number(written):
+    ids = [Person(101, "Ada Lovelace", "ada_1815")]
+    file, table = written(made.worksheet(ids))
+    path, page = moodle.page_of(moodle.form(table, file), "ada_1815", [], 1, b"<p>")
+    assert path == "ada 1815_101_assignfeedback_file/feedback.html"
 
 
 def test_pages_over_the_limit_are_left_out_by_name_and_others_packed_under_it(course, written):
     folder = course(through_moodle(CLASS))
     (folder / "feedback_lab1_moodle_9.zip").write_bytes(b"of last time")
+    (folder / "feedback_lab1_moodle_old.zip").write_bytes(b"of the TA")
     file, table = written(made.worksheet(CLASS))
     said = exported(folder, moodle.form(table, file), moodle.page_of, most=20)
     assert any(line.startswith("- mal05 has a page") for line in said) and "Without feedback:" in said
-    zips = sorted(folder.glob("*.zip"))
+    *zips, kept = sorted(folder.glob("*.zip"))
+    assert kept.read_bytes() == b"of the TA"
     assert [file.name for file in zips] == ["feedback_lab1_moodle.zip", "feedback_lab1_moodle_2.zip"]
     assert sum((list(pages_of(file).values()) for file in zips), []) == [
         b"<p>ada1815",
@@ -447,13 +578,26 @@ def test_canvas_finds_whose_page_each_is_and_it_opens_under_the_students_own_nam
     assert pages_of(io.BytesIO(found[101]["lab1_ada1815.zip"])) == {"feedback.html": b"<p>ada1815"}
 
 
+def test_anonymous_pages_find_their_way_too(course, written):
+    people = {
+        p.login: [uploader_of(made.canvas_path(p, 9000 + p.number, "lab.zip", True, f"aB{p.number}"))] for p in CLASS
+    }
+    folder = course(people)
+    file, table = written(made.gradebook_export(CLASS, COLUMNS))
+    exported(folder, canvas.form(table, file, LAB), canvas.page_of)
+    site = made.Canvas(CLASS, COLUMNS, {9000 + p.number: (p.number, "lab.zip") for p in CLASS})
+    assert list(site.read_feedback((folder / "feedback_lab1_canvas.zip").read_bytes())) == [p.number for p in CLASS[:5]]
+
+
 def test_through_canvas_a_page_goes_only_in_an_archives_place(course, written):
     people = through_canvas(CLASS)
     people["ada1815"] = [uploader_of(made.canvas_path(CLASS[0], 1, "05_report.ipynb"))]
     folder = course(people)
     file, table = written(made.gradebook_export(CLASS, COLUMNS))
     said = exported(folder, canvas.form(table, file, LAB), canvas.page_of)
-    assert said[0].startswith("5 grades") and any(line.startswith("- ada1815 handed in no zip") for line in said)
+    assert said[0].startswith("5 grades written under `Lab 1: Network Slimming (7)`") and any(
+        line.startswith("- ada1815 handed in no zip") for line in said
+    )
 
 
 @pytest.mark.parametrize("people", [None, 5, ["x"], [{"system": "moodle"}], [{"a": 1}], {"x": 1}])
