@@ -2,10 +2,12 @@
 without a network shows all of it."""
 
 import hashlib
+import html
 import re
 import zlib
 from base64 import b64decode
 from dataclasses import replace
+from functools import cache
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -71,11 +73,14 @@ def html_of(folder: Path) -> list[Path]:
     return [path for path in sorted(folder.rglob("*.html")) if "_static" not in path.parts]
 
 
+@cache
 def text_of(path: Path) -> str:
+    """What the leak test reads of a page."""
     return release._read(path)
 
 
-def complete():
+@cache
+def complete() -> dict[str, nbformat.NotebookNode]:
     """Every complete notebook of the course by its name."""
     return {name: notebook for lab in labs.LABS for name, notebook in release.complete_notebooks(lab).items()}
 
@@ -137,14 +142,12 @@ def test_the_policies_of_notebook_08_are_nowhere(public):
 
 
 def test_code_and_text_are_those_of_the_student_edition(public):
-    for lab in labs.LABS:
-        complete = release.complete_notebooks(lab)
-        for name, edition in release.released_notebooks(lab).items():
-            given = published(complete[name])
-            assert [cell.source for cell in given.cells] == [cell.source for cell in edition.cells]
-            text = text_of(public / "notebooks" / f"{name}.html")
-            for cell in (cell for cell in edition.cells if cell.cell_type == "code"):
-                assert all(line in text for line in cell.source.splitlines()), (name, cell.id)
+    for name, notebook in complete().items():
+        edition, given = release.emptied(notebook), published(notebook)
+        assert [cell.source for cell in given.cells] == [cell.source for cell in edition.cells]
+        text = text_of(public / "notebooks" / f"{name}.html")
+        for cell in (cell for cell in edition.cells if cell.cell_type == "code"):
+            assert all(line in text for line in cell.source.splitlines()), (name, cell.id)
 
 
 def test_cells_that_show_answers_say_that_they_were_left_out(public):
@@ -330,22 +333,39 @@ def test_a_picture_without_words_is_refused(small, refused):
         small(notebook)
 
 
-def test_a_warning_of_sphinx_and_a_leak_are_errors_and_nothing_is_written(small, tmp_path, refused):
+def test_a_warning_of_sphinx_is_an_error_and_nothing_is_written(small, tmp_path, refused):
     notebook = notebook_of(one="1")
     notebook.cells[0].source += "\n\n```{nonsense}\n```"
-    with refused("Sphinx warns", "nonsense", "mend that first"):
+    with refused("Sphinx warns of notebooks/01_sparsity_training.ipynb", "nonsense", "mend that first"):
         small(notebook)
-    notebook = notebook_of(one="1")
-    notebook.cells[0].source += "\n\nSee " + min(release.solution_lines((LAB,)))
-    with refused("would give 1 answers away", "01_sparsity_training.html"):
-        small(notebook)
-    assert not (tmp_path / "out" / "index.html").exists()
+    assert not (tmp_path / "out").exists()
 
 
-def test_only_a_site_of_the_same_kind_is_replaced(small, solved, tmp_path, refused):
+def pages_with(words: str):
+    """Instead of Sphinx: a front page that says ``words``."""
+
+    def instead(source, folder, state, title):
+        (folder / "_static").mkdir(parents=True)
+        (folder / "objects.inv").write_text(f"# Sphinx inventory version 2\n# Project: {title}\n")
+        (folder / "index.html").write_text(f"<html><code>{words}</code></html>")
+        return []
+
+    return instead
+
+
+def test_a_leak_is_an_error_and_nothing_is_written(small, monkeypatch, tmp_path, refused):
+    line = html.escape(min(release.solution_lines((LAB,)))).replace(" ", " <b></b>")
+    monkeypatch.setattr(write, "_made", pages_with(line))
+    with refused("would give 1 answers away", "index.html"):
+        small(notebook_of(one="1"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_only_a_site_of_the_same_kind_is_replaced(small, solved, monkeypatch, tmp_path, refused):
     notebook = notebook_of(one="1")
-    assert small(notebook).read_text(encoding="utf-8") and small(notebook).exists()
-    assert len(list((tmp_path / "out" / "notebooks").iterdir())) == 1
+    for words in ("first", "second"):
+        monkeypatch.setattr(write, "_made", pages_with(words))
+        assert words in small(notebook).read_text(encoding="utf-8")
     with refused("holds something that is no site without solutions"):
         small(notebook, solved)
     (tmp_path / "thesis").mkdir()
