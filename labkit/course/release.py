@@ -12,6 +12,8 @@ import html
 import json
 import re
 import shutil
+import textwrap
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -235,21 +237,36 @@ def page(name: str, course: edition.Edition, rows: list[str]) -> str:
     return text.replace("<!-- labs -->\n", "\n".join(rows))
 
 
-def solution_lines(labs: tuple[Lab, ...]) -> set[str]:
-    """Every line of the notebooks' solution regions that says something."""
+def solution_pieces(labs: tuple[Lab, ...]) -> set[str]:
+    """What the notebooks' solution regions say, ``bare``: every statement, and every line of a longer text or comment."""
     sources = [cell.source for lab in labs for page in complete_notebooks(lab).values() for cell in page.cells]
     regions = [region[0] for source in sources for region in REGION.finditer(source)]
-    lines = {line.strip() for region in regions for line in region.splitlines()}
-    return {line for line in lines if len(line) >= TRIVIAL and not SAYS_NOTHING.match(line)}
+    pieces = {piece for region in regions for piece in _pieces(textwrap.dedent(region))}
+    return {bare(piece) for piece in pieces if len(piece) >= TRIVIAL and not SAYS_NOTHING.match(piece)}
+
+
+def _pieces(source: str) -> Iterator[str]:
+    lines = source.splitlines()
+    yield from (line.strip() for line in lines if line.lstrip().startswith("#"))
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.stmt):
+            inner = getattr(node, "body", None)  # of what has a body the head is a piece
+            piece = "\n".join(lines[node.lineno - 1 : inner[0].lineno - 1 if inner else node.end_lineno]).strip()
+            yield from map(str.strip, piece.splitlines()) if '"""' in piece else (piece,)
+
+
+def bare(text: str) -> str:
+    """Text without spaces and line ends, and without the commas that only formatting asks for."""
+    return re.sub(r",(?=[)\]}])", "", "".join(text.split()))
 
 
 def leaks(folder: Path, labs: tuple[Lab, ...]) -> list[str]:
-    """``file: line`` for every solution line of ``labs`` that occurs in a file of the edition or of the web site."""
-    found, lines = [], solution_lines(labs)
+    """``file: piece`` for every piece of a solution of ``labs`` that occurs in a file of the edition or of the web site."""
+    found, pieces = [], solution_pieces(labs)
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path.suffix in TEXT:
-            text = _read(path)
-            found += [f"{path.relative_to(folder)}: {line}" for line in sorted(lines) if line in text]
+            text = bare(_read(path))
+            found += [f"{path.relative_to(folder)}: {piece}" for piece in sorted(pieces) if piece in text]
     return found
 
 

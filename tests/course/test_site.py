@@ -89,7 +89,7 @@ def complete() -> dict[str, nbformat.NotebookNode]:
 
 
 def test_no_file_of_the_public_site_holds_a_line_of_a_solution(public):
-    lines = release.solution_lines(labs.LABS)
+    lines = release.solution_pieces(labs.LABS)
     assert len(lines) > 300 and release.leaks(public, labs.LABS) == []
     assert {path.suffix for path in public.rglob("*") if path.is_file()} <= READ | OTHER
     titles = zlib.decompress((public / "objects.inv").read_bytes().split(b"\n", 4)[4]).decode()
@@ -103,7 +103,7 @@ def test_no_file_of_the_public_site_holds_a_line_of_a_solution(public):
 
 def test_the_leak_test_sees_every_line_of_highlighted_code(solved):
     seen = {leak.partition(": ")[2] for leak in release.leaks(solved, (LAB,))}
-    assert seen == release.solution_lines((LAB,)) and len(seen) > 90
+    assert seen == release.solution_pieces((LAB,)) and len(seen) > 90
 
 
 def test_no_output_of_a_cell_that_holds_or_shows_an_answer_is_on_the_public_site(public):
@@ -354,7 +354,7 @@ def pages_with(words: str):
 
 
 def test_a_leak_is_an_error_and_nothing_is_written(small, monkeypatch, tmp_path, refused):
-    line = html.escape(min(release.solution_lines((LAB,)))).replace(" ", " <b></b>")
+    line = html.escape(min(release.solution_pieces((LAB,)))).replace(" ", " <b></b>")
     monkeypatch.setattr(write, "_made", pages_with(line))
     with refused("would give 1 answers away", "index.html"):
         small(notebook_of(one="1"))

@@ -15,7 +15,7 @@ from labkit.course import blanks, labs
 from labkit.settings import REPOSITORY
 
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
-MAX_BYTES, MAX_LINES = 600_000, 40
+MAX_BYTES, MAX_LINES, MAX_LETTERS = 600_000, 40, 88
 
 
 def code_cells(notebook):
@@ -34,6 +34,8 @@ def faults(notebook) -> list[str]:
             found.append(f"a cell holds an error: {cell.id}")
         if len(cell.source.splitlines()) > MAX_LINES:
             found.append(f"a cell is longer than {MAX_LINES} lines: {cell.id}")
+        if max(map(len, cell.source.splitlines()), default=0) > MAX_LETTERS:
+            found.append(f"a line would scroll sideways on the course's pages: {cell.id}")
     if "widgets" in notebook.metadata:
         found.append("widget metadata is kept: some viewers refuse to show the notebook")
     return found
@@ -55,6 +57,7 @@ def test_the_guard_finds_what_it_looks_for():
     assert first_compared(lambda cell, _: cell.update(outputs=[]))
     assert first_compared(lambda cell, _: cell.update(execution_count=99))
     assert first_compared(lambda cell, _: cell.update(source=cell.source + "\n" * 50 + "1"))
+    assert first_compared(lambda cell, _: cell.update(source=cell.source + "  # " + "long " * 20))
     assert first_compared(lambda _, notebook: notebook.metadata.update(widgets={}))
 
 
