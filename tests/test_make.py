@@ -12,7 +12,7 @@ from labkit.settings import REPOSITORY
 
 pytestmark = pytest.mark.skipif(not shutil.which("make"), reason="make is not installed: apt install make")
 
-SETS_UP = ("run", "test", "lab", "figures", "release", "bench", "doctor", "lint")
+SETS_UP = ("run", "test", "lab", "figures", "release", "site", "bench", "doctor", "lint")
 # Says its version, makes a .venv in which it is the Python, and writes down what else it is asked to do.
 PYTHON = """\
 #!/bin/sh
@@ -104,3 +104,10 @@ def test_the_lab_is_passed_on(clone, given, lab):
     assert f'labkit release --lab {lab} --repo "someone/lab" --ref "v1"\n' in release
     solutions = planned(clone, "release", "SOLUTIONS=1", *given)
     assert f'labkit release --solutions --lab {lab} --repo "" --ref "main"\n' in solutions
+
+
+def test_the_site_takes_its_own_packages_and_every_lab_unless_one_is_chosen(clone):
+    plan = planned(clone, "site", "REPO=someone/lab", "REF=v1")
+    assert '-e ".[site]"' in plan and 'labkit site --lab all --repo "someone/lab" --ref "v1"\n' in plan
+    chosen = planned(clone, "site", "SOLUTIONS=1", "LAB=2")
+    assert 'labkit site --solutions --lab 2 --repo "" --ref "main"\n' in chosen

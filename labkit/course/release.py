@@ -187,9 +187,14 @@ def course_at(repository: str, ref: str) -> edition.Edition:
 
 def clear(out: Path, what: str, is_one: bool) -> None:
     """Remove the folder ``out``, an earlier ``what``. Raises ``LabError`` where it holds something and is none."""
+    refuse_other(out, what, is_one)
+    shutil.rmtree(out, ignore_errors=True)
+
+
+def refuse_other(out: Path, what: str, is_one: bool) -> None:
+    """Raise ``LabError`` where the folder ``out`` holds something and is no earlier ``what``."""
     if out.exists() and any(out.iterdir()) and not is_one:
         raise LabError(f"{out} holds something that is no {what}: give an empty or new folder.")
-    shutil.rmtree(out, ignore_errors=True)
 
 
 def write_notebooks(out: Path, notebooks: dict[str, nbformat.NotebookNode]) -> None:

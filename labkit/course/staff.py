@@ -31,7 +31,9 @@ def add_commands(commands) -> None:
     out.set_defaults(command=release)
 
     pages = commands.add_parser("site", help="write the course as web pages, from the notebooks as they were executed")
-    pages.add_argument("--repo", default="", metavar="OWNER/NAME", help="of the student edition (Open in Colab, links)")
+    pages.add_argument(
+        "--repo", default="", metavar="OWNER/NAME", help="of the student edition (links to Colab and to files)"
+    )
     pages.add_argument("--ref", default="main", metavar="TAG", help="its tag or branch (default: main)")
     pages.add_argument("--out", type=Path, help="default: build/pruning-lab-site, with solutions …-site-solutions")
     pages.add_argument(
@@ -108,7 +110,7 @@ def site(options) -> None:
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     print(f"site {'with' if options.solutions else 'without'} solutions, {size / 1e6:.1f} MB: open {front}")
     if not options.repo:
-        print("without Open in Colab: give --repo OWNER/NAME --ref TAG of the student edition for that")
+        print("without links to Colab: give --repo OWNER/NAME --ref TAG of the student edition for that")
 
 
 def collect(options) -> None:

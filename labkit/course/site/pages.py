@@ -37,9 +37,12 @@ FACES = {
     "11_pruning_while_training": "11-50",
     "12_quantization": "12-41",
 }
-COLAB = "[Open in Colab](https://colab.research.google.com/github/{repository}/blob/{ref}/notebooks/{name}.ipynb)"
+COLAB = (
+    "[Open {number} in Colab](https://colab.research.google.com/github/{repository}/blob/{ref}/notebooks/{name}.ipynb)"
+)
 WIDGET = "application/vnd.jupyter.widget-view+json"
 STILL = "Sliders stand here while the notebook runs."  # instead of the code that makes them
+MADE_WITH = "*Answers and guesses are left out; the outputs below were made with those of the course.*\n\n"
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
 
 
@@ -119,7 +122,7 @@ def as_page(name: str, notebook: nbformat.NotebookNode, site: "Site") -> nbforma
                 said = data["text/plain"]
                 output.data = {"text/markdown": f"*{STILL if re.match(r'[A-Z][A-Za-z]+[(]', said) else said}*"}
     title, _, text = notebook.cells[0].source.removeprefix(NOTE).partition("\n")
-    note = NOTE if notebook.cells[0].source.startswith(NOTE) else ""
+    note = NOTE if notebook.cells[0].source.startswith(NOTE) else MADE_WITH
     notebook.cells[0].source = f"{title}\n\n{site.colab(name)}\n\n{note}{text}"
     return notebook
 
@@ -143,11 +146,11 @@ def front(labs: tuple[Lab, ...], notebooks: dict[str, nbformat.NotebookNode], do
 
 
 def card(name: str, notebook: nbformat.NotebookNode, site: "Site") -> str:
-    """What the front page shows of a notebook: a picture, its title, and what the README says of it."""
+    """What the front page shows of a notebook: its title, a picture, and what the README says of it."""
     seen = {file: image(words, f"pictures/{file}") for file, words, _ in pictures(notebook)}
     face = next((file for file in seen if file.rpartition("-")[0] == FACES.get(name)), next(iter(seen), None))
     title = f"**[{title_of(notebook)}](notebooks/{name}.ipynb)**"
-    parts = [seen.get(face, ""), title, sentence_on(name), site.colab(name)]
+    parts = [title, seen.get(face, ""), sentence_on(name), site.colab(name)]
     return "\n\n".join(["````{container} tile", *filter(None, parts), "````"])
 
 
@@ -200,4 +203,5 @@ class Site:
     def colab(self, name: str) -> str:
         """The link that opens a notebook of the student edition, or nothing without its repository."""
         course = self.course
-        return COLAB.format(repository=course.repository, ref=course.ref, name=name) if course.repository else ""
+        facts = {"repository": course.repository, "ref": course.ref, "name": name, "number": name.partition("_")[0]}
+        return COLAB.format(**facts) if course.repository else ""

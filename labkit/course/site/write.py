@@ -8,7 +8,7 @@ from pathlib import Path
 
 from labkit.course import labs as table
 from labkit.course.labs import Lab
-from labkit.course.release import clear, course_at, leaks
+from labkit.course.release import clear, course_at, leaks, refuse_other
 from labkit.course.site.pages import sources
 from labkit.settings import LabError
 
@@ -54,7 +54,8 @@ def build(out: Path, labs: tuple[Lab, ...], repository: str = "", ref: str = "",
         raise LabError(f'The site needs {", ".join(missing)}: pip install -e ".[site]" brings what is missing.')
     title = "The pruning lab: worked solutions" if solutions else "The pruning lab"
     files = sources(labs, course, solutions) | {f"static/{STYLE.name}": STYLE.read_bytes()}
-    clear(out, "site with solutions" if solutions else "site without solutions", _title_of(out) == title)
+    what = "site with solutions" if solutions else "site without solutions"
+    refuse_other(out, what, _title_of(out) == title)
     with tempfile.TemporaryDirectory() as scratch:
         source, pages = Path(scratch, "source"), Path(scratch, "pages")
         for path, content in files.items():
@@ -66,6 +67,7 @@ def build(out: Path, labs: tuple[Lab, ...], repository: str = "", ref: str = "",
         found = [] if solutions else leaks(pages, table.LABS)
         if found:
             raise LabError(f"The site would give {len(found)} answers away, the first in {found[0]}: mend that first.")
+        clear(out, what, _title_of(out) == title)
         shutil.copytree(pages, out)
     return out / "index.html"
 
