@@ -128,12 +128,6 @@ HOSTILE = {
         f"    except OSError: return False\nassert any(map(taken, range(4096)))\n{RIGHT}",
         "AssertionError",
     ),
-    "reads what others may send": (
-        "import os\ndef read(number):\n    try:\n        os.set_blocking(number, False)\n"
-        "        return os.read(number, 1)\n    except OSError: return b''\n"
-        f"assert any(map(read, range(4096)))\n{RIGHT}",
-        "AssertionError",
-    ),
     "shares memory by number": (
         f"{LIBC}assert libc.syscall(CALL_shmget, 4711, 4096, 0o1666) >= 0\n{RIGHT}",
         "Assertion",
