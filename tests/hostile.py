@@ -6,6 +6,7 @@ from labkit.course.grading.isolated import FORBIDDEN
 
 RIGHT = "return mask.nonzero().flatten()"
 LIBC = "import ctypes\nlibc = ctypes.CDLL(None, use_errno=True)\nlibc.syscall.restype = ctypes.c_long\n"
+ONCE = "if 'done' not in globals(): globals()['done'] = any([{}])\nassert done"  # the blank has several cases
 
 # name: the body of kept_channels, and what the verdict's sentence or the note says
 HOSTILE = {
@@ -106,16 +107,15 @@ HOSTILE = {
         "",
     ),
     "reads the memory of every process": (
-        LIBC + "import os\ndef read(pid):\n    own = ctypes.create_string_buffer(8)\n"
-        "    part = (ctypes.c_void_p * 2)(ctypes.addressof(own), 8)\n"
-        "    return libc.syscall(CALL_process_vm_readv, pid, part, 1, part, 1, 0) > 0\n"
-        "assert any(read(pid) for pid in range(1, 400) if pid != os.getpid())\n" + RIGHT,
+        LIBC
+        + "import os\nown = ctypes.create_string_buffer(8)\npart = (ctypes.c_void_p * 2)(ctypes.addressof(own), 8)\n"
+        "there = (ctypes.c_void_p * 2)(id(None), 8)\nothers = set(range(1, 400)) - {os.getpid()}\n"
+        "assert any(libc.process_vm_readv(pid, part, 1, there, 1, 0) > 0 for pid in others)\n" + RIGHT,
         "AssertionError",
     ),
     "traces every process": (
-        LIBC + "import os\nseize = 0x4206\n"
-        "assert any(libc.syscall(CALL_ptrace, seize, pid, 0, 0) == 0 for pid in range(1, 400) if pid != os.getpid())\n"
-        + RIGHT,
+        LIBC + "import os\nseize, others = 0x4206, set(range(1, 400)) - {os.getpid()}\n"
+        f"{ONCE.format('libc.ptrace(seize, pid, None, None) == 0 for pid in others')}\n{RIGHT}",
         "AssertionError",
     ),
     "signals every process": (
@@ -139,7 +139,7 @@ HOSTILE = {
     ),
     "renames the machine": (f"import socket\nsocket.sethostname('mine')\n{RIGHT}", "PermissionError"),
     "uncovers folders": (
-        f"{LIBC}assert any([libc.umount2(folder, 2) == 0 for folder in (b'/proc', b'/tmp', b'/')])\n{RIGHT}",
+        LIBC + ONCE.format("libc.umount2(folder, 2) == 0 for folder in (b'/proc', b'/tmp')") + f"\n{RIGHT}",
         "AssertionError",
     ),
     "becomes root": (f"import os\nos.setuid(0)\n{RIGHT}", "PermissionError|OSError"),

@@ -70,6 +70,11 @@ def main(warm: bool) -> None:
 
 def submission(probe, space: int) -> None:
     """Read a job from standard input and examine its blanks; ``space``: bytes of address space before any work."""
+    import numpy
+    import torch
+
+    torch.default_generator.seed()  # random numbers of its own, as if the submission had started torch itself
+    numpy.random.seed()
     job = json.loads(sys.stdin.buffer.read())
     seconds, memory = job["seconds"], space + job["megabytes"] * 2**20
     end, answer = in_a_child(lambda: "confined", seconds, memory)

@@ -3,7 +3,9 @@
 Each row's traces are looked for twice: by a submission behind the walls, and without any, where they are found.
 """
 
+import json
 import shutil
+import sys
 from pathlib import Path
 
 import needs
@@ -11,11 +13,24 @@ import pytest
 from hostile import TRACES, numbered
 
 from labkit.course import answers, labs
-from labkit.course.grading import grade, sandbox
+from labkit.course.grading import grade, isolated, sandbox
 
 pytestmark = needs.bubblewrap
 MATERIALS = ("kept-channels", "penalty")
 ALSO_RIGHT = "return torch.arange(len(mask))[mask.bool()]"
+STAND_IN = f"""#!{sys.executable}
+import json, os, socket, time
+with open("STARTS", "a") as file: file.write("x")
+os.write(0, b"+")
+control = socket.socket(fileno=0)
+connection = socket.socket(fileno=socket.recv_fds(control, 1, 1)[1][0])
+blanks = json.loads(connection.makefile("rb").read())["blanks"]
+if "hangs" in blanks: time.sleep(600)
+connection.sendall(b'"ready"\\n')
+for name in blanks:
+    if name == "kills": break
+    connection.sendall(json.dumps({{"blank": name, "end": "done", "observed": "{{}}"}}).encode() + b"\\n")
+"""
 NO_WALLS = """
 def in_a_child(work, seconds, memory):
     try:
@@ -90,5 +105,51 @@ def test_the_next_submission_finds_no_trace(warm, materials):
     assert grade.verdict_of(materials["penalty"], sandbox.run(right(materials), warm)["penalty"]).right
 
 
+def test_every_submission_has_random_numbers_of_its_own(warm, materials):
+    bodies = ("return torch.rand(3)", "return np.random.rand(3)")
+    jobs = {body: job(materials, body) for body in bodies}
+    first, second = (sandbox.run(jobs, warm) for _ in range(2))
+    for body in bodies:
+        one, other = (outcome[body].observed["kept_channels"][0]["values"] for outcome in (first, second))
+        assert len(one) == len(other) == 3 and one != other
+
+
 def test_without_walls_every_trace_is_found(unwalled, materials):
     assert traced(unwalled, materials) == dict.fromkeys(TRACES, 5)
+
+
+@pytest.fixture
+def mortal(tmp_path):
+    """Sandboxes that end after one submission, and the file with a letter for each that was started."""
+    script, starts = tmp_path / "sandbox", tmp_path / "starts"
+    script.write_text(STAND_IN.replace("STARTS", str(starts)))
+    script.chmod(0o755)
+    with sandbox.Warm([str(script)]) as way:
+        yield way, starts
+
+
+def test_a_sandbox_that_has_died_is_replaced_and_what_it_left_runs_again(mortal):
+    way, starts = mortal
+    blank = {"sources": [], "functions": {}}
+    for _ in range(3):
+        assert sandbox.run({"one": blank}, way)["one"].end == sandbox.DONE
+    assert starts.read_text() == "xxx"
+    outcomes = sandbox.run({"one": blank, "kills": blank, "two": blank}, way)
+    assert [outcomes[name].end for name in ("one", "kills", "two")] == ["done", sandbox.LOST, "done"]
+
+
+def test_a_submission_that_hangs_costs_its_sandbox(mortal):
+    way, starts = mortal
+    job = json.dumps({"blanks": {"hangs": {}}}).encode()
+    assert way.ask(job, limit=0.2)[0] == b"" and starts.read_text() == "xx"
+    assert sandbox.run({"one": {"sources": [], "functions": {}}}, way)["one"].end == sandbox.DONE
+
+
+def test_where_no_namespaces_can_be_made_submissions_run_one_by_one_and_it_is_said(monkeypatch, tmp_path):
+    inside = tmp_path / "isolated.py"
+    whole = Path(isolated.__file__).read_text(encoding="utf-8")
+    inside.write_text(whole.replace("LIBC.unshare(OWN)", "LIBC.unshare(-1)"))
+    monkeypatch.setattr(sandbox, "bubblewrap", lambda: [sys.executable, "-I", str(inside)])
+    with sandbox.opened() as way:
+        assert isinstance(way, sandbox.OneByOne)
+        assert "anew" in way.how and "Invalid argument: namespaces of its own" in way.how
