@@ -246,10 +246,11 @@ TRACES = {
         f"{LIBC}search = 10\nassert libc.syscall(CALL_keyctl, search, -3, b'user', b'left', 0) > 0",
     ),
     "a process": (
-        "import os, socket, time\nif os.fork() == 0:\n    os.closerange(0, 64)\n    try:\n        with socket.socket(socket.AF_UNIX) as server:\n"
-        f"            server.bind({LEFT})\n            server.listen()\n            time.sleep(60)\n"
-        "    finally: os._exit(0)",
-        f"import socket, time\ntime.sleep(0.5)\nsocket.socket(socket.AF_UNIX).connect({LEFT})",
+        "import os, socket, time\nwith socket.socket(socket.AF_UNIX) as server:\n"
+        f"    server.bind({LEFT})\n    server.listen()\n    if os.fork() == 0:\n"
+        "        os.closerange(0, server.fileno())\n        os.closerange(server.fileno() + 1, 64)\n"
+        "        time.sleep(60)\n        os._exit(0)",
+        "import socket\n" + ONCE.format(f"socket.socket(socket.AF_UNIX).connect_ex({LEFT}) == 0"),
     ),
     "its text": (
         f"text = '{TEXT} ' * 4000",
@@ -259,7 +260,7 @@ TRACES = {
         "        if libc.write(writer, ctypes.c_void_p(address), 65536) <= 0: return False\n"
         "        if pattern.search(os.read(reader, 65536)): return True\n"
         "here = id(pattern)\n"
-        "assert found(libc.sbrk(0), -65536) or found(here, -65536) or found(here - 65536, 65536)",
+        + ONCE.format("found(libc.sbrk(0), -65536) or found(here, -65536) or found(here - 65536, 65536)"),
     ),
     "another torch": (
         "torch.Tensor.left = True\ntorch.set_default_dtype(torch.float64)\ntorch.manual_seed(1)\n"

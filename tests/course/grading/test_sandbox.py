@@ -185,10 +185,17 @@ def test_a_copy_in_name_only_gains_at_most_the_points_for_form(way):
         "    if hasattr(module, '_copying'): module._copying = lambda *a: 'copied'\n"
     )
     material = grade.hidden_materials(LAB, "x")["linear-bias"]
-    for rest, points in (("thin_linear.bias.data = linear.bias.data", 5), ("pass", 0)):
-        source = answers.function_source("copy_linear_bias", ["thin_linear", "linear"], body + rest)
-        outcome = sandbox.run({"linear-bias": grade._job(material, {"code": {}}, source)}, way)["linear-bias"]
-        assert grade.verdict_of(material, outcome).points <= points
+    most = {"thin_linear.bias.data = linear.bias.data": 5, "pass": 0}
+    jobs = {
+        rest: grade._job(
+            material,
+            {"code": {}},
+            answers.function_source("copy_linear_bias", ["thin_linear", "linear"], body + rest),
+        )
+        for rest in most
+    }
+    for rest, outcome in sandbox.run(jobs, way).items():
+        assert grade.verdict_of(material, outcome).points <= most[rest]
 
 
 def test_a_command_that_is_not_there_says_so(refused):
