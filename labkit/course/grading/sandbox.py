@@ -78,21 +78,20 @@ class Warm:
             self._idle.get().end()
 
     def ask(self, job: bytes, limit: float) -> tuple[bytes, str]:
-        """What a sandbox says to ``job`` within ``limit`` seconds, and what it complains of; one that has died
-        without a word is replaced once."""
-        for _ in range(2):
+        """What a sandbox says to ``job`` within ``limit`` seconds, and what it complains of. Instead of one that stayed,
+        but has died without a word, another is asked."""
+        while True:
             try:
-                parent = self._idle.get_nowait()
+                parent, fresh = self._idle.get_nowait(), False
             except queue.Empty:
-                parent = _Parent(self._command)
+                parent, fresh = _Parent(self._command), True
             out, whole = parent.ask(job, limit)
             if out and whole:
                 self._idle.put(parent)
                 return out, ""
             err = parent.end()
-            if out:
-                break
-        return out, err
+            if out or fresh:
+                return out, err
 
 
 class Cold(LabError):

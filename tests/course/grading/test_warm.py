@@ -134,6 +134,12 @@ def test_a_sandbox_that_has_died_is_replaced_and_what_it_left_runs_again(mortal)
     for _ in range(3):
         assert sandbox.run({"one": blank}, way)["one"].end == sandbox.DONE
     assert starts.read_text() == "xxx"
+    way._idle.put(sandbox._Parent(way._command))
+    for parent in (way._idle.get() for _ in range(2)):
+        parent._process.kill()
+        parent._process.wait()
+        way._idle.put(parent)
+    assert sandbox.run({"one": blank}, way)["one"].end == sandbox.DONE
     outcomes = sandbox.run({"one": blank, "kills": blank, "two": blank}, way)
     assert [outcomes[name].end for name in ("one", "kills", "two")] == ["done", sandbox.LOST, "done"]
 
