@@ -87,6 +87,12 @@ HOSTILE = {
     "interrupts its parent": (f"import os, signal\nos.kill(os.getppid(), signal.SIGINT)\n{RIGHT}", "PermissionError"),
     "kills everything": (f"import os\nos.kill(-1, 9)\n{RIGHT}", "PermissionError"),
     "signals itself": (f"import os\nos.kill(os.getpid(), 40)\n{RIGHT}", "PermissionError"),
+    "has a signal sent to its parent": (
+        "import fcntl, os, signal, socket\nours, theirs = socket.socketpair()\n"
+        "for what, value in ((fcntl.F_SETOWN, os.getppid()), (10, signal.SIGINT), (fcntl.F_SETFL, os.O_ASYNC)):\n"
+        "    fcntl.fcntl(ours, what, value)\ntheirs.send(b'x')\nraise ValueError",
+        "stops with ValueError.",
+    ),
     "asks for a signal": ("import ctypes\nctypes.CDLL(None).abort()", "stopped by signal"),
     "reads a keyring": (
         f"{LIBC}assert libc.syscall(CALL_keyctl, 0, -3, 1) >= 0\n{RIGHT}",
@@ -261,6 +267,10 @@ TRACES = {
         "        if pattern.search(os.read(reader, 65536)): return True\n"
         "here = id(pattern)\n"
         + ONCE.format("found(libc.sbrk(0), -65536) or found(here, -65536) or found(here - 65536, 65536)"),
+    ),
+    "its rank": (
+        "import os\nos.setpriority(os.PRIO_PGRP, 0, 17)",
+        "import os\nassert os.getpriority(os.PRIO_PROCESS, 0) == 17",
     ),
     "another torch": (
         "torch.Tensor.left = True\ntorch.set_default_dtype(torch.float64)\ntorch.manual_seed(1)\n"

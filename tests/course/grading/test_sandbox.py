@@ -12,7 +12,7 @@ from pathlib import Path
 
 import needs
 import pytest
-from hostile import HOSTILE, numbered
+from hostile import HOSTILE, RIGHT, numbered
 
 from labkit.course import answers, labs
 from labkit.course.grading import grade, sandbox
@@ -125,6 +125,14 @@ def test_the_others_are_graded_all_the_same(marks):
 def test_the_host_is_untouched(marks, course, listener):
     assert (course / "gradebook.db").read_text() == "100 points for everybody"
     assert listener[1] == []
+
+
+@pytest.mark.parametrize("line", ["import tempfile; tempfile.mkdtemp()", "torch.optim.SGD([torch.zeros(1)], lr=1)"])
+def test_right_code_may_need_a_temporary_folder(way, line):
+    material = grade.hidden_materials(LAB, "x")["kept-channels"]
+    source = answers.function_source("kept_channels", ["mask"], f"{line}\n{RIGHT}")
+    outcome = sandbox.run({"x": grade._job(material, {"code": {}}, source)}, way, seconds=60)["x"]
+    assert grade.verdict_of(material, outcome).right
 
 
 def alone(*command: str) -> sandbox.OneByOne:
