@@ -4,8 +4,12 @@ Each row's traces are looked for twice: by a submission behind the walls, and wi
 """
 
 import json
+import os
 import shutil
+import signal
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import needs
@@ -17,19 +21,26 @@ from labkit.course.grading import grade, isolated, sandbox
 
 pytestmark = needs.bubblewrap
 MATERIALS = ("kept-channels", "penalty")
+BLANK = {"sources": [], "functions": {}}
 ALSO_RIGHT = "return torch.arange(len(mask))[mask.bool()]"
 STAND_IN = f"""#!{sys.executable}
-import json, os, socket, time
+import json, os, socket, sys, time
+def done(name): return json.dumps({{"blank": name, "end": "done", "observed": "{{}}"}})
 with open("STARTS", "a") as file: file.write("x")
+if "--warm" not in sys.argv:
+    print('"ready"', *map(done, json.load(sys.stdin)["blanks"]), sep="\\n")
+    sys.exit()
+if os.path.exists("STARTS-enough"): sys.exit("no memory for another")
 os.write(0, b"+")
 control = socket.socket(fileno=0)
 connection = socket.socket(fileno=socket.recv_fds(control, 1, 1)[1][0])
 blanks = json.loads(connection.makefile("rb").read())["blanks"]
 if "hangs" in blanks: time.sleep(600)
+if "complains" in blanks: os.write(2, b"x" * 2**17)
 connection.sendall(b'"ready"\\n')
 for name in blanks:
     if name == "kills": break
-    connection.sendall(json.dumps({{"blank": name, "end": "done", "observed": "{{}}"}}).encode() + b"\\n")
+    connection.sendall(done(name).encode() + b"\\n")
 """
 NO_WALLS = """
 def in_a_child(work, seconds, memory):
@@ -50,7 +61,7 @@ def serve(work):
             os.dup2(2, standard)
 
 
-def _hide():
+def _set_dumpable(may):
     pass
 
 
@@ -130,25 +141,82 @@ def mortal(tmp_path):
 
 def test_a_sandbox_that_has_died_is_replaced_and_what_it_left_runs_again(mortal):
     way, starts = mortal
-    blank = {"sources": [], "functions": {}}
     for _ in range(3):
-        assert sandbox.run({"one": blank}, way)["one"].end == sandbox.DONE
+        assert sandbox.run({"one": BLANK}, way)["one"].end == sandbox.DONE
     assert starts.read_text() == "xxx"
     way._idle.put(sandbox._Parent(way._command))
     for parent in (way._idle.get() for _ in range(2)):
         parent._process.kill()
         parent._process.wait()
         way._idle.put(parent)
-    assert sandbox.run({"one": blank}, way)["one"].end == sandbox.DONE
-    outcomes = sandbox.run({"one": blank, "kills": blank, "two": blank}, way)
+    assert sandbox.run({"one": BLANK}, way)["one"].end == sandbox.DONE
+    outcomes = sandbox.run({"one": BLANK, "kills": BLANK, "two": BLANK}, way)
     assert [outcomes[name].end for name in ("one", "kills", "two")] == ["done", sandbox.LOST, "done"]
 
 
-def test_a_submission_that_hangs_costs_its_sandbox(mortal):
+def test_a_submission_that_hangs_costs_one_idle_sandbox_and_a_new_one(mortal):
     way, starts = mortal
-    job = json.dumps({"blanks": {"hangs": {}}}).encode()
-    assert way.ask(job, limit=0.2)[0] == b"" and starts.read_text() == "xx"
-    assert sandbox.run({"one": {"sources": [], "functions": {}}}, way)["one"].end == sandbox.DONE
+    way._idle.put(sandbox._Parent(way._command))
+    asked = json.dumps({"blanks": {"hangs": {}}}).encode()
+    assert way.ask(asked, limit=0.2)[0] == b"" and starts.read_text() == "xxx"
+    assert way._idle.qsize() == 1
+    assert sandbox.run({"one": BLANK}, way)["one"].end == sandbox.DONE
+
+
+def test_a_sandbox_that_complains_at_length_goes_on(mortal):
+    way, _ = mortal
+    asked = json.dumps({"blanks": {"complains": {}}}).encode()
+    assert way.ask(asked, limit=10)[0].startswith(b'"ready"')
+
+
+def test_where_no_further_sandbox_can_stay_the_submission_gets_one_of_its_own_and_it_is_said(mortal):
+    way, starts = mortal
+    assert sandbox.run({"one": BLANK}, way)["one"].end == sandbox.DONE and "anew" not in way.how
+    starts.with_name("starts-enough").touch()
+    assert sandbox.run({"one": BLANK}, way)["one"].end == sandbox.DONE
+    assert "anew" in way.how and "no memory for another" in way.how
+
+
+@pytest.mark.parametrize(("command", "said"), [("true", "it ended without a word"), ("sleep 9", "within 1 seconds")])
+def test_a_sandbox_that_ends_in_silence_is_told_from_a_slow_one(tmp_path, monkeypatch, refused, command, said):
+    script = tmp_path / "sandbox"
+    script.write_text(f"#!/bin/sh\nexec {command}\n")
+    script.chmod(0o755)
+    monkeypatch.setattr(sandbox, "START", 1)
+    with refused("No sandbox can stay", said):
+        sandbox.Warm([str(script)])
+
+
+def test_two_pools_of_workers_in_turn_can_use_it(warm, materials):
+    """A sandbox ends with the thread that started it."""
+    asked = right(materials)
+    for _ in range(2):
+        with ThreadPoolExecutor(2) as pool:
+            outcomes = list(pool.map(lambda _: sandbox.run(asked, warm)["penalty"], range(3)))
+        assert all(grade.verdict_of(materials["penalty"], outcome).right for outcome in outcomes)
+
+
+def test_a_submission_ends_with_the_process_that_started_it(materials):
+    sleeps = {"x": job(materials, "import time\ntime.sleep(300)")}
+    asked = json.dumps({"seconds": 300, "megabytes": sandbox.MEGABYTES, "blanks": sleeps}).encode()
+    with needs.warm() as way, ThreadPoolExecutor(1) as pool:
+        parent = way._idle.get()
+        way._idle.put(parent)
+        answer = pool.submit(parent.ask, asked, sandbox.START)
+        while len(chain := descent(parent._process.pid)) < 5 and not answer.done():
+            time.sleep(0.01)
+        _bubblewrap, _its_first, _torch, launcher, *_ = chain
+        os.kill(launcher, signal.SIGKILL)
+        assert answer.result()[1] and len(descent(parent._process.pid)) == 3
+
+
+def descent(process: int) -> list[int]:
+    """The process, its child, its child's child and so on, as long as there is just one."""
+    try:
+        children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    except OSError:  # it has ended
+        return []
+    return [process, *(descent(int(children[0])) if len(children) == 1 else [])]
 
 
 def test_where_no_namespaces_can_be_made_submissions_run_one_by_one_and_it_is_said(monkeypatch, tmp_path):
