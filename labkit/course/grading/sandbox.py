@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -160,8 +161,10 @@ class _Parent:
 
     def end(self) -> str:
         """End it and all that runs in it; what it complained of."""
-        self._control.close()
+        self._control.shutdown(socket.SHUT_WR)
         _end(self._process)
+        with suppress(OSError), self._control:
+            self._control.recv(1)  # returns when nothing inside holds the other end any more
         with self._complaints as file:
             file.seek(0)
             return file.read().decode("utf-8", "replace")

@@ -4,11 +4,8 @@ Each row's traces are looked for twice: by a submission behind the walls, and wi
 """
 
 import json
-import os
 import shutil
-import signal
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -194,29 +191,6 @@ def test_two_pools_of_workers_in_turn_can_use_it(warm, materials):
         with ThreadPoolExecutor(2) as pool:
             outcomes = list(pool.map(lambda _: sandbox.run(asked, warm)["penalty"], range(3)))
         assert all(grade.verdict_of(materials["penalty"], outcome).right for outcome in outcomes)
-
-
-def test_a_submission_ends_with_the_process_that_started_it(materials):
-    sleeps = {"x": job(materials, "import time\ntime.sleep(300)")}
-    asked = json.dumps({"seconds": 300, "megabytes": sandbox.MEGABYTES, "blanks": sleeps}).encode()
-    with needs.warm() as way, ThreadPoolExecutor(1) as pool:
-        parent = way._idle.get()
-        way._idle.put(parent)
-        answer = pool.submit(parent.ask, asked, sandbox.START)
-        while len(chain := descent(parent._process.pid)) < 5 and not answer.done():
-            time.sleep(0.01)
-        _bubblewrap, _its_first, _torch, launcher, *_ = chain
-        os.kill(launcher, signal.SIGKILL)
-        assert answer.result()[1] and len(descent(parent._process.pid)) == 3
-
-
-def descent(process: int) -> list[int]:
-    """The process, its child, its child's child and so on, as long as there is just one."""
-    try:
-        children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
-    except OSError:  # it has ended
-        return []
-    return [process, *(descent(int(children[0])) if len(children) == 1 else [])]
 
 
 def test_where_no_namespaces_can_be_made_submissions_run_one_by_one_and_it_is_said(monkeypatch, tmp_path):
