@@ -1,7 +1,8 @@
-"""Submissions a minute for the seven blanks: labkit's sandbox against ``nbgrader autograde``, in turn.
+"""Submissions a minute for the seven blanks: labkit's sandbox, warm and one by one, and ``nbgrader autograde``, in turn.
 
-Both get the same students and the same code: imports, blanks and checks, none of the lab's trainings.
-nbgrader executes a notebook for each student; labkit starts a sandbox for each.
+All get the same students and the same code: imports, blanks and checks, none of the lab's trainings. nbgrader
+executes a notebook for each student; labkit starts a sandbox for each, or a process below one that is warm.
+``python benchmarks/grading.py 5 24`` measures both ways of the sandbox: five rounds, 24 students, a worker a core.
 """
 
 import json
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import nbformat
@@ -48,15 +50,22 @@ def _metadata(name: str, **facts) -> dict:
     } | facts
 
 
-def labkit_seconds(folder: Path, students: list[str]) -> float:
+WAYS = {
+    "warm": lambda: sandbox.Warm(sandbox.bubblewrap()),
+    "one_by_one": lambda: sandbox.OneByOne(sandbox.bubblewrap(), "to compare"),
+}
+
+
+def labkit_seconds(folder: Path, students: list[str], way: str) -> float:
+    """Seconds to grade, torch's import included."""
     found = {name: {"source": answers.solution(name), "found": "id"} for name in BLANKS}
     for student in students:
         (folder / "collected" / LAB.name / student).mkdir(parents=True)
         content = {"student": student, "refused": None, "notes": [], "code": {}, "blanks": found}
         (folder / "collected" / LAB.name / student / "submission.json").write_text(json.dumps(content))
     started = time.perf_counter()
-    with sandbox.opened() as way:
-        results = grade.grade(folder, LAB, way)
+    with WAYS[way]() as opened:
+        results = grade.grade(folder, LAB, opened)
     assert [result["points"] for result in results] == [35] * len(students)
     return time.perf_counter() - started
 
@@ -79,18 +88,24 @@ def _nbgrader(folder: Path, *words: str) -> None:
     subprocess.run(command, check=True, capture_output=True, cwd=folder, env=environment)
 
 
-def ratio(rounds: int = 3, students: int = 6) -> dict:
-    """Submissions a minute of both, and the ratio of the seconds, round by round; medians."""
-    names, pairs = [f"student{number}" for number in range(students)], []
+def measured(rounds: int, students: int, runners: dict) -> dict:
+    """Submissions a minute of each runner, medians; each one's seconds over the first's, medians of the rounds."""
+    names, seconds = [f"student{number}" for number in range(students)], {name: [] for name in runners}
     for _ in range(rounds):
-        with tempfile.TemporaryDirectory() as ours, tempfile.TemporaryDirectory() as theirs:
-            pairs.append((nbgrader_seconds(Path(theirs), names), labkit_seconds(Path(ours), names)))
-    return {
-        "nbgrader_submissions_per_minute": 60 * students / statistics.median(pair[0] for pair in pairs),
-        "labkit_submissions_per_minute": 60 * students / statistics.median(pair[1] for pair in pairs),
-        "ratio": statistics.median(theirs / ours for theirs, ours in pairs),
+        for name, runner in runners.items():
+            with tempfile.TemporaryDirectory() as folder:
+                seconds[name].append(runner(Path(folder), names))
+    first, *others = runners
+    found = {f"{name}_submissions_per_minute": 60 * students / statistics.median(seconds[name]) for name in runners}
+    return found | {
+        f"{name}_over_{first}": statistics.median(b / a for a, b in zip(seconds[first], seconds[name], strict=True))
+        for name in others
     }
 
 
 if __name__ == "__main__":
-    print(json.dumps(ratio(rounds=1), indent=1))
+    rounds, students = map(int, sys.argv[1:3] or (1, 6))
+    runners = {way: partial(labkit_seconds, way=way) for way in WAYS}
+    if not sys.argv[1:]:
+        runners["nbgrader"] = nbgrader_seconds
+    print(json.dumps(measured(rounds, students, runners), indent=1))

@@ -6,6 +6,7 @@ from labkit.course.grading.isolated import FORBIDDEN
 
 RIGHT = "return mask.nonzero().flatten()"
 LIBC = "import ctypes\nlibc = ctypes.CDLL(None, use_errno=True)\nlibc.syscall.restype = ctypes.c_long\n"
+ONCE = "if 'done' not in globals(): globals()['done'] = any([{}])\nassert done"  # the blank has several cases
 
 # name: the body of kept_channels, and what the verdict's sentence or the note says
 HOSTILE = {
@@ -86,6 +87,12 @@ HOSTILE = {
     "interrupts its parent": (f"import os, signal\nos.kill(os.getppid(), signal.SIGINT)\n{RIGHT}", "PermissionError"),
     "kills everything": (f"import os\nos.kill(-1, 9)\n{RIGHT}", "PermissionError"),
     "signals itself": (f"import os\nos.kill(os.getpid(), 40)\n{RIGHT}", "PermissionError"),
+    "has a signal sent to its parent": (
+        "import fcntl, os, signal, socket\nours, theirs = socket.socketpair()\n"
+        "for what, value in ((fcntl.F_SETOWN, os.getppid()), (10, signal.SIGINT), (fcntl.F_SETFL, os.O_ASYNC)):\n"
+        "    fcntl.fcntl(ours, what, value)\ntheirs.send(b'x')\nraise ValueError",
+        "stops with ValueError.",
+    ),
     "asks for a signal": ("import ctypes\nctypes.CDLL(None).abort()", "stopped by signal"),
     "reads a keyring": (
         f"{LIBC}assert libc.syscall(CALL_keyctl, 0, -3, 1) >= 0\n{RIGHT}",
@@ -106,16 +113,15 @@ HOSTILE = {
         "",
     ),
     "reads the memory of every process": (
-        LIBC + "import os\ndef read(pid):\n    own = ctypes.create_string_buffer(8)\n"
-        "    part = (ctypes.c_void_p * 2)(ctypes.addressof(own), 8)\n"
-        "    return libc.syscall(CALL_process_vm_readv, pid, part, 1, part, 1, 0) > 0\n"
-        "assert any(read(pid) for pid in range(1, 400) if pid != os.getpid())\n" + RIGHT,
+        LIBC
+        + "import os\nown = ctypes.create_string_buffer(8)\npart = (ctypes.c_void_p * 2)(ctypes.addressof(own), 8)\n"
+        "there = (ctypes.c_void_p * 2)(id(None), 8)\nothers = set(range(1, 400)) - {os.getpid()}\n"
+        "assert any(libc.process_vm_readv(pid, part, 1, there, 1, 0) > 0 for pid in others)\n" + RIGHT,
         "AssertionError",
     ),
     "traces every process": (
-        LIBC + "import os\nseize = 0x4206\n"
-        "assert any(libc.syscall(CALL_ptrace, seize, pid, 0, 0) == 0 for pid in range(1, 400) if pid != os.getpid())\n"
-        + RIGHT,
+        LIBC + "import os\nseize, others = 0x4206, set(range(1, 400)) - {os.getpid()}\n"
+        f"{ONCE.format('libc.ptrace(seize, pid, None, None) == 0 for pid in others')}\n{RIGHT}",
         "AssertionError",
     ),
     "signals every process": (
@@ -126,12 +132,6 @@ HOSTILE = {
     "takes an inherited socket": (
         "import os, stat\ndef taken(number):\n    try: return stat.S_ISSOCK(os.fstat(number).st_mode)\n"
         f"    except OSError: return False\nassert any(map(taken, range(4096)))\n{RIGHT}",
-        "AssertionError",
-    ),
-    "reads what others may send": (
-        "import os\ndef read(number):\n    try:\n        os.set_blocking(number, False)\n"
-        "        return os.read(number, 1)\n    except OSError: return b''\n"
-        f"assert any(map(read, range(4096)))\n{RIGHT}",
         "AssertionError",
     ),
     "shares memory by number": (
@@ -145,7 +145,7 @@ HOSTILE = {
     ),
     "renames the machine": (f"import socket\nsocket.sethostname('mine')\n{RIGHT}", "PermissionError"),
     "uncovers folders": (
-        f"{LIBC}assert any([libc.umount2(folder, 2) == 0 for folder in (b'/proc', b'/tmp', b'/')])\n{RIGHT}",
+        LIBC + ONCE.format("libc.umount2(folder, 2) == 0 for folder in (b'/proc', b'/tmp')") + f"\n{RIGHT}",
         "AssertionError",
     ),
     "becomes root": (f"import os\nos.setuid(0)\n{RIGHT}", "PermissionError|OSError"),
@@ -252,10 +252,11 @@ TRACES = {
         f"{LIBC}search = 10\nassert libc.syscall(CALL_keyctl, search, -3, b'user', b'left', 0) > 0",
     ),
     "a process": (
-        "import os, socket, time\nif os.fork() == 0:\n    os.closerange(0, 64)\n    try:\n        with socket.socket(socket.AF_UNIX) as server:\n"
-        f"            server.bind({LEFT})\n            server.listen()\n            time.sleep(60)\n"
-        "    finally: os._exit(0)",
-        f"import socket, time\ntime.sleep(0.5)\nsocket.socket(socket.AF_UNIX).connect({LEFT})",
+        "import os, socket, time\nwith socket.socket(socket.AF_UNIX) as server:\n"
+        f"    server.bind({LEFT})\n    server.listen()\n    if os.fork() == 0:\n"
+        "        os.closerange(0, server.fileno())\n        os.closerange(server.fileno() + 1, 64)\n"
+        "        time.sleep(60)\n        os._exit(0)",
+        "import socket\n" + ONCE.format(f"socket.socket(socket.AF_UNIX).connect_ex({LEFT}) == 0"),
     ),
     "its text": (
         f"text = '{TEXT} ' * 4000",
@@ -265,7 +266,11 @@ TRACES = {
         "        if libc.write(writer, ctypes.c_void_p(address), 65536) <= 0: return False\n"
         "        if pattern.search(os.read(reader, 65536)): return True\n"
         "here = id(pattern)\n"
-        "assert found(libc.sbrk(0), -65536) or found(here, -65536) or found(here - 65536, 65536)",
+        + ONCE.format("found(libc.sbrk(0), -65536) or found(here, -65536) or found(here - 65536, 65536)"),
+    ),
+    "its rank": (
+        "import os\nos.setpriority(os.PRIO_PGRP, 0, 17)",
+        "import os\nassert os.getpriority(os.PRIO_PROCESS, 0) == 17",
     ),
     "another torch": (
         "torch.Tensor.left = True\ntorch.set_default_dtype(torch.float64)\ntorch.manual_seed(1)\n"

@@ -29,7 +29,8 @@ LONGEST_ANSWER = 2**20  # bytes
 WARM, SURE = "--warm", b"+"
 OWN = 0x10000000 | 0x20000000 | 0x08000000 | 0x40000000 | 0x04000000 | 0x00020000  # user, pid, ipc, net, uts, mount
 LIBC = ctypes.CDLL(None, use_errno=True)
-COVERED = (b"/proc", b"/tmp")  # where processes and files of others are
+# Where processes and files of others are: whether an empty folder over it is read-only, and what it is mounted with.
+COVERED = {b"/proc": (1, None), b"/tmp": (0, b"mode=1777,size=1000000")}
 
 # System calls that a blank has no use for, by the kernel's name of the machine and its number for seccomp:
 # signals to others, looking into others, keyrings (which user and session share), memory and messages that outlive
@@ -63,13 +64,19 @@ def main(warm: bool) -> None:
     torch.set_num_threads(1)
     probe.functions_in(["import numpy as np\ndef f(): return np"], ["f"])  # imports numpy before the forks
     torch.nn.BatchNorm2d(1)(torch.zeros(2, 1, 1, 1)).sum().backward()  # autograd's start-up, likewise
-    _hide()
+    _set_dumpable(False)  # children run as the same user: keep them from reading or tracing this process
     space = _address_space()
     serve(lambda: submission(probe, space)) if warm else submission(probe, space)
 
 
 def submission(probe, space: int) -> None:
     """Read a job from standard input and examine its blanks; ``space``: bytes of address space before any work."""
+    import numpy
+    import torch
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # fcntl lets a blank send it here
+    torch.default_generator.seed()  # random numbers of its own, as if the submission had started torch itself
+    numpy.random.seed()
     job = json.loads(sys.stdin.buffer.read())
     seconds, memory = job["seconds"], space + job["megabytes"] * 2**20
     end, answer = in_a_child(lambda: "confined", seconds, memory)
@@ -93,6 +100,7 @@ def serve(work) -> None:
 
 
 def _launch(work, connection: int) -> None:
+    os.setsid()  # a blank may change the priority of its whole process group
     for standard in (0, 1):  # the first was the socket on which connections arrive
         os.dup2(connection, standard)
     os.closerange(3, 1024)
@@ -101,15 +109,32 @@ def _launch(work, connection: int) -> None:
 
 def _enter(work) -> int:
     """Do ``work`` in namespaces of its own, in the process with which they begin and end; its exit status."""
+    user, group = os.getuid(), os.getgid()
     _must(LIBC.unshare(OWN), "namespaces of its own")
-    _, status = os.waitpid(_forked(lambda: (_cover(), _give_up_capabilities(), work())), 0)
+    _stay(user, group)
+    _, status = os.waitpid(_forked(lambda: (_end_with_parent(), _cover(), _give_up_capabilities(), work())), 0)
     return os.waitstatus_to_exitcode(status)
 
 
+def _stay(user: int, group: int) -> None:
+    """Be the same user in the new namespace, who can make files there; no other user exists in it."""
+    _set_dumpable(True)  # else the maps below are not this user's to write
+    for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
+        with open(f"/proc/self/{name}", "w") as file:
+            file.write(text)
+    _set_dumpable(False)
+
+
+def _end_with_parent() -> None:
+    pr_set_pdeathsig = 1
+    _must(LIBC.prctl(pr_set_pdeathsig, signal.SIGKILL, 0, 0, 0), "an end with its parent")
+
+
 def _cover() -> None:
-    nosuid, nodev, noexec, read_only = 2, 4, 8, 1
-    for folder in COVERED:
-        _must(LIBC.mount(b"none", folder, b"tmpfs", nosuid | nodev | noexec | read_only, None), "covered folders")
+    nosuid, nodev, noexec = 2, 4, 8
+    for folder, (read_only, options) in COVERED.items():
+        flags = nosuid | nodev | noexec | read_only
+        _must(LIBC.mount(b"none", folder, b"tmpfs", flags, options), "covered folders")
 
 
 def _give_up_capabilities() -> None:
@@ -236,10 +261,10 @@ def _address_space() -> int:
         return int(file.read().split()[0]) * resource.getpagesize()
 
 
-def _hide() -> None:
-    """Children run as the same user: keep them from reading or tracing this process."""
+def _set_dumpable(may: bool) -> None:
+    """Whether processes of the same user may read and trace this one."""
     pr_set_dumpable = 4
-    LIBC.prctl(pr_set_dumpable, 0, 0, 0, 0)
+    _must(LIBC.prctl(pr_set_dumpable, int(may), 0, 0, 0), "hiding from other processes")
 
 
 if __name__ == "__main__":

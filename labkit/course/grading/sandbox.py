@@ -13,7 +13,9 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -52,7 +54,7 @@ class OneByOne:
 
     def ask(self, job: bytes, limit: float) -> tuple[bytes, str]:
         """What a sandbox says to ``job`` within ``limit`` seconds, and what it complains of."""
-        process = _start(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        process = _start(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         try:
             out, err = process.communicate(job, timeout=limit)
         except subprocess.TimeoutExpired:
@@ -62,7 +64,8 @@ class OneByOne:
 
 class Warm:
     """Sandboxes that stay, started by ``command``: torch is there, and each submission gets processes and namespaces
-    of its own. One is started whenever none is idle. Raises ``Cold`` if this machine cannot have them."""
+    of its own. One is started whenever none is idle; it ends with the thread that started it. Raises ``Cold`` if this
+    machine cannot have them; where only a later one cannot start, the submission gets a sandbox of its own."""
 
     how = "torch is imported once; each submission has processes and namespaces of its own"
 
@@ -78,21 +81,38 @@ class Warm:
             self._idle.get().end()
 
     def ask(self, job: bytes, limit: float) -> tuple[bytes, str]:
-        """What a sandbox says to ``job`` within ``limit`` seconds, and what it complains of; one that has died
-        without a word is replaced once."""
-        for _ in range(2):
+        """What a sandbox says to ``job`` within ``limit`` seconds, and what it complains of. Where one that stayed says
+        nothing, a new one is asked."""
+        if parent := self._living():
+            out, err = self._asked(parent, job, limit)
+            if out:
+                return out, err
+        try:
+            parent = _Parent(self._command)
+        except Cold as reason:
+            alone = OneByOne(self._command, str(reason))
+            self.how = f"{Warm.how}; where no further one could start, {alone.how}"
+            return alone.ask(job, limit)
+        return self._asked(parent, job, limit)
+
+    def _living(self) -> "_Parent | None":
+        """One that is idle, if any; those that have died since they were asked are dropped."""
+        while True:
             try:
                 parent = self._idle.get_nowait()
             except queue.Empty:
-                parent = _Parent(self._command)
-            out, whole = parent.ask(job, limit)
-            if out and whole:
-                self._idle.put(parent)
-                return out, ""
-            err = parent.end()
-            if out:
-                break
-        return out, err
+                return None
+            if parent.lives():
+                return parent
+            parent.end()
+
+    def _asked(self, parent: "_Parent", job: bytes, limit: float) -> tuple[bytes, str]:
+        """What ``parent`` says and complains of; it stays only if it said all that it had to say."""
+        out, whole = parent.ask(job, limit)
+        if out and whole:
+            self._idle.put(parent)
+            return out, ""
+        return out, parent.end()
 
 
 class Cold(LabError):
@@ -104,15 +124,19 @@ class _Parent:
 
     def __init__(self, command: list[str]):
         self._control, theirs = socket.socketpair()
+        self._complaints, started = tempfile.TemporaryFile(), time.monotonic()  # a pipe would be full some day
+        streams = {"stdin": theirs, "stdout": subprocess.DEVNULL, "stderr": self._complaints}
         with theirs:
-            self._process = _start([*command, isolated.WARM], stdin=theirs, stdout=subprocess.DEVNULL)
+            self._process = _start([*command, isolated.WARM], **streams)
         self._control.settimeout(START)
         try:
             sure = self._control.recv(1) == isolated.SURE
         except TimeoutError:
             sure = False
         if not sure:
-            raise Cold(f"No sandbox can stay ({_reason(self.end())}): see docs/ta.md for what it needs.")
+            raise Cold(
+                f"No sandbox can stay ({_reason(self.end(), started, START)}): see docs/ta.md for what it needs."
+            )
 
     def ask(self, job: bytes, limit: float) -> tuple[bytes, bool]:
         """What came back within ``limit`` seconds, and whether that was to the end."""
@@ -132,10 +156,18 @@ class _Parent:
             return b"".join(parts), False
         return b"".join(parts), True
 
+    def lives(self) -> bool:
+        return self._process.poll() is None
+
     def end(self) -> str:
         """End it and all that runs in it; what it complained of."""
-        self._control.close()
-        return _end(self._process)[1].decode("utf-8", "replace")
+        self._control.shutdown(socket.SHUT_WR)
+        _end(self._process)
+        with suppress(OSError), self._control:
+            self._control.recv(1)  # returns when nothing inside holds the other end any more
+        with self._complaints as file:
+            file.seek(0)
+            return file.read().decode("utf-8", "replace")
 
 
 def opened(image: str | None = None) -> OneByOne | Warm:
@@ -165,10 +197,11 @@ def run(blanks: dict, way: OneByOne | Warm, seconds: float = SECONDS) -> dict[st
 def _once(way: OneByOne | Warm, blanks: dict, seconds: float) -> dict[str, Outcome]:
     """What came out of one sandbox, by blank."""
     job = json.dumps({"seconds": seconds, "megabytes": MEGABYTES, "blanks": blanks}).encode()
-    out, err = way.ask(job, START + (seconds + 1) * len(blanks))
+    started, limit = time.monotonic(), START + (seconds + 1) * len(blanks)
+    out, err = way.ask(job, limit)
     first, *lines = out.decode("utf-8", "replace").splitlines() or [""]
     if first != READY:
-        raise LabError(f"The sandbox did not start ({_reason(err)}): see docs/ta.md for what it needs.")
+        raise LabError(f"The sandbox did not start ({_reason(err, started, limit)}): see docs/ta.md for what it needs.")
     outcomes = {}
     for name, outcome in map(_read, lines):
         if name in blanks:
@@ -176,19 +209,22 @@ def _once(way: OneByOne | Warm, blanks: dict, seconds: float) -> dict[str, Outco
     return outcomes
 
 
-def _reason(complaint: str) -> str:
-    return " ".join(complaint.split())[-500:] or f"nothing came back within {START} seconds"
+def _reason(complaint: str, started: float, limit: float) -> str:
+    """Why a sandbox that was ``started`` at that time, with ``limit`` seconds to answer, said nothing."""
+    late = time.monotonic() - started >= limit
+    silence = f"nothing came back within {limit:g} seconds" if late else "it ended without a word"
+    return " ".join(complaint.split())[-500:] or silence
 
 
 def _start(command: list[str], **streams) -> subprocess.Popen:
     try:
-        return subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, **streams)
+        return subprocess.Popen(command, start_new_session=True, **streams)
     except OSError as error:
         raise LabError(f"The sandbox did not start ({error}): see docs/ta.md for what it needs.") from error
 
 
-def _end(process: subprocess.Popen) -> tuple[bytes | None, bytes]:
-    """End a sandbox; what it had said and complained of until then."""
+def _end(process: subprocess.Popen) -> tuple[bytes | None, bytes | None]:
+    """End a sandbox; what it had said and complained of until then, where these are pipes."""
     process.terminate()  # a container's client passes it on
     try:
         process.wait(PATIENCE)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import needs
 import pytest
-from hostile import HOSTILE, numbered
+from hostile import HOSTILE, RIGHT, numbered
 
 from labkit.course import answers, labs
 from labkit.course.grading import grade, sandbox
@@ -127,6 +127,14 @@ def test_the_host_is_untouched(marks, course, listener):
     assert listener[1] == []
 
 
+@pytest.mark.parametrize("line", ["import tempfile; tempfile.mkdtemp()", "torch.optim.SGD([torch.zeros(1)], lr=1)"])
+def test_right_code_may_need_a_temporary_folder(way, line):
+    material = grade.hidden_materials(LAB, "x")["kept-channels"]
+    source = answers.function_source("kept_channels", ["mask"], f"{line}\n{RIGHT}")
+    outcome = sandbox.run({"x": grade._job(material, {"code": {}}, source)}, way, seconds=60)["x"]
+    assert grade.verdict_of(material, outcome).right
+
+
 def alone(*command: str) -> sandbox.OneByOne:
     return sandbox.OneByOne(list(command), "this is a test")
 
@@ -185,10 +193,17 @@ def test_a_copy_in_name_only_gains_at_most_the_points_for_form(way):
         "    if hasattr(module, '_copying'): module._copying = lambda *a: 'copied'\n"
     )
     material = grade.hidden_materials(LAB, "x")["linear-bias"]
-    for rest, points in (("thin_linear.bias.data = linear.bias.data", 5), ("pass", 0)):
-        source = answers.function_source("copy_linear_bias", ["thin_linear", "linear"], body + rest)
-        outcome = sandbox.run({"linear-bias": grade._job(material, {"code": {}}, source)}, way)["linear-bias"]
-        assert grade.verdict_of(material, outcome).points <= points
+    most = {"thin_linear.bias.data = linear.bias.data": 5, "pass": 0}
+    jobs = {
+        rest: grade._job(
+            material,
+            {"code": {}},
+            answers.function_source("copy_linear_bias", ["thin_linear", "linear"], body + rest),
+        )
+        for rest in most
+    }
+    for rest, outcome in sandbox.run(jobs, way).items():
+        assert grade.verdict_of(material, outcome).points <= most[rest]
 
 
 def test_a_command_that_is_not_there_says_so(refused):
