@@ -116,6 +116,18 @@ def test_the_courses_own_seed_is_named(collected):
     assert any("seed 1 is not" in text and text.endswith("it is one of the course's.") for text in texts)
 
 
+def test_a_hand_in_without_an_id_is_nobodys_and_is_accused_of_nothing(collected, images):
+    theirs = CLASS.seed_of(THEIRS)
+    mine = of_variant(theirs, images[theirs])
+    folder, _ = folders = collected({"Anna-Maria": mine, THEIRS: {}})
+    (text,) = wrong(folders)["Anna-Maria"][TRAINING]
+    assert text == "The hand-in carries no student id of this class: whose its seed and split are was not checked."
+    (run, *_) = (
+        case := findings.case_of(folder / "records", LAB, own=findings.own_variants(folders, CLASS)[folder])
+    ).runs
+    assert list(findings.is_the_students_own(case, run)) == [], "it counts, as everybody's does"
+
+
 def changed(contents, **config):
     return {name: content | {"config": content["config"] | config} for name, content in contents.items()}
 
