@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from labkit import cli, settings
-from labkit.course import begin, edition
+from labkit.course import begin, edition, ready
 from labkit.course.practice import submit, variant
 from labkit.course.practice.variant import PLACEHOLDER
 from labkit.records import Record
@@ -129,8 +129,17 @@ def test_runs_of_another_word_of_the_class_are_another_variant(monkeypatch, refu
 def test_where_all_have_the_same_seed_nothing_is_asked(monkeypatch, refused):
     monkeypatch.setattr(edition, "current", lambda: replace(CLASS, variants=""))
     variant.refuse_another(ONE)
+    assert ready()
     with refused("all students have the same seed"):
         begin(ONE)
+
+
+def test_the_seed_of_an_earlier_class_is_not_taken_over_where_all_have_the_same(monkeypatch, refused):
+    begin(ONE)
+    monkeypatch.setattr(edition, "current", lambda: replace(CLASS, variants=""))
+    for asked in (ready, lambda: variant.refuse_another(ONE)):
+        with refused(settings.runs_folder() / settings.VARIANT, CLASS.seed_of(ONE), "delete this file"):
+            asked()
 
 
 def test_records_of_another_seed_are_noted_when_handing_in(monkeypatch):
