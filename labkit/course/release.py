@@ -153,14 +153,16 @@ def lacking_in_colab() -> list[str]:
     return [wanted[name] + COLAB_TAKES.get(name, "") for name in COLAB_LACKS]
 
 
-def release(out: Path, labs: tuple[Lab, ...], repository: str = "", ref: str = "") -> Path:
+def release(
+    out: Path, labs: tuple[Lab, ...], repository: str = "", ref: str = "", this: edition.Edition | None = None
+) -> Path:
     """Write the edition of ``labs`` to the folder ``out`` and to ``out``.zip, replacing what was there; the
-    zip's path.
+    zip's path. ``this``: what the instructor sets (default: as ``edition.json`` says).
 
     Raises ``LabError`` for a repository that is not OWNER/NAME, a tag that is missing, a folder that
     holds something else, or an answer that would have gone out.
     """
-    course = course_at(repository, ref)
+    course = course_at(repository, ref, this)
     clear(out, "student edition", (out / "labkit" / "course" / "edition.json").exists())
     for name in TOP:
         _copy(REPOSITORY / name, out / name)
@@ -177,12 +179,12 @@ def release(out: Path, labs: tuple[Lab, ...], repository: str = "", ref: str = "
     return packed(out)
 
 
-def course_at(repository: str, ref: str) -> edition.Edition:
-    """What the instructor sets, for an edition that lives in ``repository`` under ``ref``, or nowhere where both are
+def course_at(repository: str, ref: str, this: edition.Edition | None = None) -> edition.Edition:
+    """What the instructor sets (default: as ``edition.json`` says), for an edition that lives in ``repository`` under ``ref``, or nowhere where both are
     empty. Raises ``LabError`` for a repository that is not OWNER/NAME or a tag that is missing."""
     if repository and not (re.fullmatch(r"[\w.-]+/[\w.-]+", repository) and re.fullmatch(r"[\w./-]+", ref)):
         raise LabError(f"--repo {repository!r} --ref {ref!r}: give OWNER/NAME and the tag or branch that students use.")
-    return replace(edition.current(), repository=repository, ref=ref)
+    return replace(this or edition.current(), repository=repository, ref=ref)
 
 
 def clear(out: Path, what: str, is_one: bool) -> None:
