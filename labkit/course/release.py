@@ -73,6 +73,7 @@ else:
     sys.path.insert(0, folder)
     print(f"Set up: the course is in {{folder}}, your runs {{kept}}.")"""
 FOLDED = {"cellView": "form", "jupyter": {"source_hidden": True}}  # in Colab, in JupyterLab
+WRITE_ID = "Write your student id into `STUDENT` at the top, run this notebook again"
 STUDENT_CELL = f"""\
 # Your id gives you a seed and images of your own. Write it here once: the other
 # notebooks find it beside your runs.
@@ -133,9 +134,10 @@ def released_notebooks(lab: Lab, course: edition.Edition | None = None) -> dict[
 
 def add_student_cell(notebook: nbformat.NotebookNode) -> None:
     """The cell in which a student writes the id that gives a seed and images of one's own; the notebook's own line, for
-    the report, goes."""
+    the report, goes, and what it says of it."""
     for cell in notebook.cells:
         cell.source = cell.source.replace(f'STUDENT = "{PLACEHOLDER}"\n', "")
+        cell.source = cell.source.replace(WRITE_ID, "Run this notebook again")
     notebook.cells.insert(1, nbformat.v4.new_code_cell(STUDENT_CELL, id="student"))
 
 
@@ -262,9 +264,9 @@ def _readme(course: edition.Edition, labs: tuple[Lab, ...]) -> str:
 
 def page(name: str, course: edition.Edition, rows: list[str]) -> str:
     """The page ``name`` of this folder, with ``rows`` in the place of the labs, and with what it says of Colab only
-    where there is a repository, of variants only where students have them."""
+    where there is a repository, of variants, or of the usual way, only where students have them or have not."""
     text = Path(__file__).with_name(name).read_text(encoding="utf-8")
-    for mark, stays in (("colab", course.repository), ("variants", course.variants)):
+    for mark, stays in (("colab", course.repository), ("variants", course.variants), ("usual", not course.variants)):
         part = rf"<!-- {mark} -->\n(.*?)<!-- end -->\n"
         text = re.sub(part, r"\1" if stays else "", text, flags=re.DOTALL)
     return text.replace("<!-- labs -->\n", "\n".join(rows))

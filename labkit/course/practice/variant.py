@@ -31,7 +31,10 @@ def begin(student: str = PLACEHOLDER) -> str:
         student = before.student
     now = variant_of(student)
     if before and before.seed != now.seed:
-        print(f"The runs so far are {before.student}'s, of seed {before.seed}: they stay in a folder of their own.")
+        print(
+            f"The runs so far are {before.student}'s, of seed {before.seed}: they stay in a folder of their own. "
+            f"Is {student} the wrong id? Write the right one into this notebook."
+        )
     if now != before:
         write_text(runs / settings.VARIANT, json.dumps(vars(now), ensure_ascii=False) + "\n")
     print(f"{student}: seed {now.seed}, for the weights, the batches and the images to train on and to choose on.")

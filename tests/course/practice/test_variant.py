@@ -49,7 +49,9 @@ def test_another_id_has_other_runs_and_those_so_far_stay(capsys):
     (first.folder / "run").mkdir(parents=True)
     capsys.readouterr()
     begin(OTHER)
-    assert f"The runs so far are {ONE}'s, of seed {first.seed}: they stay" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"The runs so far are {ONE}'s, of seed {first.seed}: they stay" in said
+    assert f"Is {OTHER} the wrong id? Write the right one into this notebook." in said
     assert settings.current().folder != first.folder and (first.folder / "run").is_dir()
     assert kept() == {"student": OTHER, "seed": CLASS.seed_of(OTHER)}
 
@@ -87,12 +89,27 @@ def test_a_process_of_the_notebook_has_the_same_settings(tmp_path):
 
 def test_other_data_have_the_students_split_as_well(monkeypatch):
     begin(ONE)
-    for given, name in (("cifar10", "cifar10"), ("folder:a@b/c:d", "folder"), ("shapes@5", "shapes")):
+    for given, name in (("cifar10", "cifar10"), ("folder:a@b/c:d", "folder")):
         monkeypatch.setenv("LABKIT_DATA", given)
         assert settings.split_of(settings.current().data) == CLASS.seed_of(ONE)
         assert settings.current().data.startswith(f"{name}@")
     monkeypatch.setenv("LABKIT_DATA", "folder:a@b/c:d")
     assert settings.with_split(settings.current().data, None) == "folder:a@b/c:d"
+
+
+def test_a_split_beside_the_id_is_refused_as_a_seed_is(monkeypatch, refused):
+    begin(ONE)
+    monkeypatch.setenv("LABKIT_DATA", "shapes@5")
+    with refused("LABKIT_DATA is 'shapes@5'", f"{ONE}'s", CLASS.seed_of(ONE), "leave the split out"):
+        settings.current()
+
+
+def test_who_hands_in_without_an_id_is_told_to_run_everything_again(monkeypatch, capsys):
+    submit.hand_in(PLACEHOLDER)
+    assert "run all notebooks again" in capsys.readouterr().out
+    monkeypatch.setattr(edition, "current", lambda: replace(CLASS, variants=""))
+    submit.hand_in(PLACEHOLDER)
+    assert "run the notebook again" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"student": "x", "seed": "7"}', '{"student": "x", "seed": -1}'])
