@@ -29,7 +29,10 @@ REGION = re.compile(r"^([ ]*)### BEGIN SOLUTION\n.*?^[ ]*### END SOLUTION$", re.
 WITHHELD = "Not in the student edition"  # so begins the sentence in a docstring
 COURSE = ("__init__.py", "labs.py", "edition.py", "practice")
 TOP = (".gitattributes", "LICENSE", "environment.yml", "pyproject.toml", "requirements.txt")
-BINDER = {"containers/hub.Dockerfile": "binder/Dockerfile"}  # where repo2docker looks for it
+BINDER = {  # where repo2docker and docker look for them
+    "containers/hub.Dockerfile": "binder/Dockerfile",
+    "containers/hub.dockerignore": ".dockerignore",
+}
 COLAB_LACKS = ("torch-pruning", "typst", "torchao", "onnx", "onnxscript", "onnx-ir", "onnxruntime")  # or has too old
 COLAB_TAKES = {"onnx": ",<1.23"}  # newer ones are made for a newer protobuf than Colab's, and refuse it when imported
 SAYS_NOTHING = re.compile(r'###|answers\["\w+"\] = f?"""$|with torch\.no_grad\(\):$')
