@@ -70,9 +70,9 @@ def hidden_materials(lab: Lab, seed: str) -> dict[str, dict]:
 
 def graded(folder: Path, out: Path, lab: Lab, materials: dict[str, dict], way, own: findings.Own | None = None) -> dict:
     """The result of one submission, kept as ``out/<student>.json``."""
-    content, variant = (folder / "submission.json").read_bytes(), repr(own) if own else ""
+    content = (folder / "submission.json").read_bytes()
     submission = json.loads(content)
-    work = hashlib.sha256(content + _digest(folder) + json.dumps(materials).encode() + variant.encode()).hexdigest()
+    work = hashlib.sha256(content + _digest(folder) + json.dumps(materials).encode() + repr(own).encode()).hexdigest()
     target = out / f"{folder.name}.json"
     if target.exists() and (before := json.loads(target.read_text(encoding="utf-8")))["work"] == work:
         return before
@@ -170,8 +170,8 @@ COPY, HISTORY = "is byte for byte that of", "has most epochs of its history, to 
 
 def copies(folders: list[Path], own_seeds: bool = False) -> dict[str, list[str]]:
     """By student, a sentence on each report and record that is byte for byte another student's and, where students have
-    their ``own_seeds``, on each that has most epochs of another's history; records that are the course's reference runs are findings
-    already. How lines end does not count."""
+    their ``own_seeds``, on each that has most epochs of another's history; records that are the course's reference
+    runs are findings already. How lines end does not count."""
     shipped = {_digest_of(path) for path in settings.REFERENCE.glob("*/*/*/record.json")}
     owners, epochs = defaultdict(dict), {}
     for folder in folders:
