@@ -20,5 +20,5 @@ RUN pip install --editable . notebook "${JUPYTERHUB}"
 # A hub mounts each student's home over the image's: a home without the notebooks gets them when the server starts.
 USER ${NB_USER}
 WORKDIR ${HOME}
-ENTRYPOINT ["sh", "-c", "[ -e \"$HOME/pruning-lab\" ] || { mkdir \"$HOME/pruning-lab\" && cp -r /srv/pruning-lab/notebooks \"$HOME/pruning-lab\"; }; exec \"$@\"", "start"]
+ENTRYPOINT ["sh", "-c", "[ -e \"$HOME/pruning-lab\" ] || { rm -rf \"$HOME/.pruning-lab\" && mkdir \"$HOME/.pruning-lab\" && cp -r /srv/pruning-lab/notebooks \"$HOME/.pruning-lab\" && mv \"$HOME/.pruning-lab\" \"$HOME/pruning-lab\"; }; exec \"$@\"", "start"]
 CMD ["jupyter", "lab", "--ip=0.0.0.0"]

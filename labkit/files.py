@@ -85,7 +85,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         tensors = safetensors.torch.load(path.read_bytes())
     except FileNotFoundError:
         raise LabError(f"{path} is missing: run the notebook that makes {path.parent.name} again.") from None
-    except (OSError, safetensors.SafetensorError) as error:
+    except (OSError, KeyError, safetensors.SafetensorError) as error:  # KeyError: a type that torch does not have
         raise LabError(
             f"{path} is damaged ({error}): delete the folder {path.parent.name} and run its notebook again."
         ) from None

@@ -117,8 +117,10 @@ class Settings:
 
     @property
     def experiment(self) -> str:
-        """Name of the folder that holds all runs of this profile, data set and seed."""
-        return f"{self.profile.name}-{slug(self.data)}-seed{self.seed}"
+        """Name of the folder that holds all runs of this profile, data set and seed; a split is told by the seed, or where
+        it has another number named."""
+        data = with_split(self.data, None) if split_of(self.data) == self.seed else self.data
+        return f"{self.profile.name}-{slug(data)}-seed{self.seed}"
 
     @property
     def folder(self) -> Path:
@@ -129,7 +131,7 @@ class Settings:
     def reference(self) -> Path:
         """The same experiment as it was run for the course and shipped with it. For a split of one's own of ``shapes``
         that of seed 0, which was trained on none of the split's validation images; of photographs it might have been."""
-        usual = replace(self, seed=0) if self._has_new_images else self
+        usual = replace(self, seed=0, data=with_split(self.data, None)) if self._has_new_images else self
         return REFERENCE / usual.experiment / f"lab{self.lab}"
 
     @property
@@ -162,10 +164,14 @@ def threads_asked(environment=os.environ) -> int | None:
     return int(asked) if asked else None
 
 
+def _is_seed(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and int(text) in SEEDS
+
+
 def split_of(data: str) -> int | None:
     """``folder@7:photos`` -> 7, ``shapes`` -> None, the split that all have. Raises ``LabError`` for one that is no seed."""
     _, at, split = data.partition(":")[0].partition("@")
-    if at and not (split.isdecimal() and int(split) in SEEDS):
+    if at and not _is_seed(split):
         raise LabError(f"The data set {data!r} has the split {split!r}: give a whole number from 0 to {SEEDS[-1]}.")
     return int(split) if at else None
 
@@ -177,8 +183,8 @@ def with_split(data: str, split: int | None) -> str:
 
 
 def slug(data: str) -> str:
-    """``folder:/some/where/photos`` -> ``folder-photos``; the split is told by the seed."""
-    kind, _, path = with_split(data, None).partition(":")
+    """``folder:/some/where/photos`` -> ``folder-photos``, ``shapes@7`` -> ``shapes-7``"""
+    kind, _, path = data.partition(":")
     return re.sub(r"[^A-Za-z0-9]+", "-", f"{kind}-{Path(path).resolve().name}" if path else kind)
 
 
@@ -211,18 +217,23 @@ def runs_folder(environment=os.environ) -> Path:
 
 
 def current(environment=os.environ, lab: int = 1) -> Settings:
-    """The settings of this process for one lab. Raises ``LabError`` for an unknown profile or seed, and for a seed that
-    is not the one of the student whose runs these are."""
+    """The settings of this process for one lab. Raises ``LabError`` for an unknown profile or seed, and for a seed or
+    a split that is not the one of the student whose runs these are."""
     profile = profile_named(environment.get("LABKIT_PROFILE") or "quick")
     runs, data = runs_folder(environment), environment.get("LABKIT_DATA") or profile.data
     variant = variant_in(runs)
     seed = environment.get("LABKIT_SEED") or (str(variant.seed) if variant else "0")
-    if not (seed.isdecimal() and int(seed) in SEEDS):
+    if not _is_seed(seed):
         raise LabError(f"LABKIT_SEED is {seed!r}: give a whole number from 0 to {SEEDS[-1]}.")
     if variant and int(seed) != variant.seed:
         raise LabError(
             f"LABKIT_SEED is {seed}, but the runs in {runs} are {variant.student}'s, whose seed is {variant.seed}: leave "
             "LABKIT_SEED out, or choose another folder with LABKIT_RUNS."
+        )
+    if variant and split_of(data) not in (None, variant.seed):
+        raise LabError(
+            f"LABKIT_DATA is {data!r}, but the runs in {runs} are {variant.student}'s, whose split is {variant.seed}: leave "
+            "the split out, or choose another folder with LABKIT_RUNS."
         )
     return Settings(
         profile=profile,

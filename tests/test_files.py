@@ -1,3 +1,5 @@
+import json
+
 import pytest
 import torch
 
@@ -34,3 +36,12 @@ def test_tensors_come_back_with_their_values_types_and_metadata(tmp_path):
     for name, tensor in tensors.items():
         assert torch.equal(loaded[name], tensor) and loaded[name].dtype == tensor.dtype
     assert read_metadata(tmp_path / "t.safetensors") == {"note": "γ"}
+
+
+def test_a_type_of_numbers_that_torch_lacks_is_damage(tmp_path, refused):
+    path = tmp_path / "run" / "t.safetensors"
+    path.parent.mkdir()
+    header = json.dumps({"w": {"dtype": "F8_E8M0", "shape": [2], "data_offsets": [0, 2]}}).encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(2))
+    with refused(path, "damaged", "F8_E8M0", "delete the folder run"):
+        read_tensors(path)

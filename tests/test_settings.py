@@ -13,7 +13,7 @@ def test_unknown_profile_is_refused(refused):
         settings.current({"LABKIT_PROFILE": "fast"})
 
 
-@pytest.mark.parametrize("seed", ["-1", "1.5", "zero", "²", " ", "1000000000"])
+@pytest.mark.parametrize("seed", ["-1", "1.5", "zero", "²", "٣", " ", "1000000000"])
 def test_bad_seed_is_refused(refused, seed):
     with refused(repr(seed), "LABKIT_SEED", "whole number"):
         settings.current({"LABKIT_SEED": seed})
@@ -70,7 +70,9 @@ def test_a_split_stands_behind_the_first_word_of_a_data_set(data, kind, split):
     assert settings.split_of(settings.with_split(data, 9)) == 9
 
 
-@pytest.mark.parametrize("data", ["shapes@", "shapes@x", "shapes@-1", "shapes@1000000000", "folder@:photos", "a@1@2"])
+@pytest.mark.parametrize(
+    "data", ["shapes@", "shapes@x", "shapes@٣", "shapes@-1", "shapes@1000000000", "folder@:photos", "a@1@2"]
+)
 def test_a_split_that_is_no_seed_is_refused(data, refused):
     with refused(repr(data), "whole number from 0 to 999999999"):
         settings.split_of(data)
@@ -84,6 +86,9 @@ def test_a_split_of_ones_own_goes_on_from_seed_0_where_its_images_are_new(tmp_pa
     assert own.folder == tmp_path / "quick-shapes-seed7" / "lab1"
     assert own.reference == usual.reference and "not yours" in own.shipped
     assert usual.shipped == "data/reference/quick-shapes-seed0"
+    mixed = here(LABKIT_DATA="shapes@7")
+    assert mixed.folder == tmp_path / "quick-shapes-7-seed0" / "lab1", "not among the runs of the split that all have"
+    assert mixed.reference == usual.reference
     photographs = here(LABKIT_DATA="folder@7:cifar10", LABKIT_SEED="7")
     assert photographs.reference.parent.name == photographs.experiment == "quick-folder-cifar10-seed7"
     assert not photographs.reference.exists(), "the course's networks were trained on images that this split chooses on"

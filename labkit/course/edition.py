@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 import unicodedata
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from labkit.course.labs import Lab
@@ -51,6 +51,16 @@ class Edition:
             return None
         digest = hashlib.sha256(f"{self.variants}\n{same(student)}".encode()).digest()
         return VARIANTS[int.from_bytes(digest) % len(VARIANTS)]
+
+    def with_variants(self, word: str) -> "Edition":
+        """This edition with variants by ``word``; without one by the word that it has, or the first. Raises ``LabError``
+        for another word than it has, which would orphan the runs of a class."""
+        if word and self.variants not in ("", word):
+            raise LabError(
+                f"{FILE} has the word {self.variants!r}, and {word!r} would give every student another seed: empty "
+                "`variants` there first, if no class works with it any more."
+            )
+        return replace(self, variants=word or self.variants or "1")
 
     def report_name(self, student: str, lab: Lab) -> str:
         """The name of a student's report, for any text in the student's place; empty where the lab has none."""

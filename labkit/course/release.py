@@ -29,7 +29,10 @@ REGION = re.compile(r"^([ ]*)### BEGIN SOLUTION\n.*?^[ ]*### END SOLUTION$", re.
 WITHHELD = "Not in the student edition"  # so begins the sentence in a docstring
 COURSE = ("__init__.py", "labs.py", "edition.py", "practice")
 TOP = (".gitattributes", "LICENSE", "environment.yml", "pyproject.toml", "requirements.txt")
-BINDER = {"containers/hub.Dockerfile": "binder/Dockerfile"}  # where repo2docker looks for it
+BINDER = {  # where repo2docker and docker look for them
+    "containers/hub.Dockerfile": "binder/Dockerfile",
+    "containers/hub.dockerignore": ".dockerignore",
+}
 COLAB_LACKS = ("torch-pruning", "typst", "torchao", "onnx", "onnxscript", "onnx-ir", "onnxruntime")  # or has too old
 COLAB_TAKES = {"onnx": ",<1.23"}  # newer ones are made for a newer protobuf than Colab's, and refuse it when imported
 SAYS_NOTHING = re.compile(r'###|answers\["\w+"\] = f?"""$|with torch\.no_grad\(\):$')
@@ -73,6 +76,7 @@ else:
     sys.path.insert(0, folder)
     print(f"Set up: the course is in {{folder}}, your runs {{kept}}.")"""
 FOLDED = {"cellView": "form", "jupyter": {"source_hidden": True}}  # in Colab, in JupyterLab
+WRITE_ID = "Write your student id into `STUDENT` at the top, run this notebook again"
 STUDENT_CELL = f"""\
 # Your id gives you a seed and images of your own. Write it here once: the other
 # notebooks find it beside your runs.
@@ -133,9 +137,10 @@ def released_notebooks(lab: Lab, course: edition.Edition | None = None) -> dict[
 
 def add_student_cell(notebook: nbformat.NotebookNode) -> None:
     """The cell in which a student writes the id that gives a seed and images of one's own; the notebook's own line, for
-    the report, goes."""
+    the report, goes, and what it says of it."""
     for cell in notebook.cells:
         cell.source = cell.source.replace(f'STUDENT = "{PLACEHOLDER}"\n', "")
+        cell.source = cell.source.replace(WRITE_ID, "Run this notebook again")
     notebook.cells.insert(1, nbformat.v4.new_code_cell(STUDENT_CELL, id="student"))
 
 
@@ -153,14 +158,16 @@ def lacking_in_colab() -> list[str]:
     return [wanted[name] + COLAB_TAKES.get(name, "") for name in COLAB_LACKS]
 
 
-def release(out: Path, labs: tuple[Lab, ...], repository: str = "", ref: str = "") -> Path:
+def release(
+    out: Path, labs: tuple[Lab, ...], repository: str = "", ref: str = "", this: edition.Edition | None = None
+) -> Path:
     """Write the edition of ``labs`` to the folder ``out`` and to ``out``.zip, replacing what was there; the
-    zip's path.
+    zip's path. ``this``: what the instructor sets (default: as ``edition.json`` says).
 
     Raises ``LabError`` for a repository that is not OWNER/NAME, a tag that is missing, a folder that
     holds something else, or an answer that would have gone out.
     """
-    course = course_at(repository, ref)
+    course = course_at(repository, ref, this)
     clear(out, "student edition", (out / "labkit" / "course" / "edition.json").exists())
     for name in TOP:
         _copy(REPOSITORY / name, out / name)
@@ -177,12 +184,12 @@ def release(out: Path, labs: tuple[Lab, ...], repository: str = "", ref: str = "
     return packed(out)
 
 
-def course_at(repository: str, ref: str) -> edition.Edition:
-    """What the instructor sets, for an edition that lives in ``repository`` under ``ref``, or nowhere where both are
+def course_at(repository: str, ref: str, this: edition.Edition | None = None) -> edition.Edition:
+    """What the instructor sets (default: as ``edition.json`` says), for an edition that lives in ``repository`` under ``ref``, or nowhere where both are
     empty. Raises ``LabError`` for a repository that is not OWNER/NAME or a tag that is missing."""
     if repository and not (re.fullmatch(r"[\w.-]+/[\w.-]+", repository) and re.fullmatch(r"[\w./-]+", ref)):
         raise LabError(f"--repo {repository!r} --ref {ref!r}: give OWNER/NAME and the tag or branch that students use.")
-    return replace(edition.current(), repository=repository, ref=ref)
+    return replace(this or edition.current(), repository=repository, ref=ref)
 
 
 def clear(out: Path, what: str, is_one: bool) -> None:
@@ -265,9 +272,9 @@ def _readme(course: edition.Edition, labs: tuple[Lab, ...]) -> str:
 
 def page(name: str, course: edition.Edition, rows: list[str]) -> str:
     """The page ``name`` of this folder, with ``rows`` in the place of the labs, and with what it says of Colab only
-    where there is a repository, of variants only where students have them."""
+    where there is a repository, of variants, or of the usual way, only where students have them or have not."""
     text = Path(__file__).with_name(name).read_text(encoding="utf-8")
-    for mark, stays in (("colab", course.repository), ("variants", course.variants)):
+    for mark, stays in (("colab", course.repository), ("variants", course.variants), ("usual", not course.variants)):
         part = rf"<!-- {mark} -->\n(.*?)<!-- end -->\n"
         text = re.sub(part, r"\1" if stays else "", text, flags=re.DOTALL)
     return text.replace("<!-- labs -->\n", "\n".join(rows))

@@ -12,6 +12,7 @@ import nbformat
 
 from labkit.course import answers, blanks
 from labkit.course.blanks import Blank, Mistake
+from labkit.course.edition import Edition
 from labkit.course.labs import Lab
 from labkit.course.release import (
     clear,
@@ -29,14 +30,15 @@ PAGE = "solutions_readme.md"  # its first line tells worked solutions from any o
 NOTE = "**Worked solutions**, for after you have handed in.\n\n"
 
 
-def release(out: Path, labs: tuple[Lab, ...], repository: str = "", ref: str = "") -> Path:
+def release(out: Path, labs: tuple[Lab, ...], repository: str = "", ref: str = "", this: Edition | None = None) -> Path:
     """Write the worked solutions of ``labs`` to the folder ``out`` and to ``out``.zip, replacing what was there; the
     zip's path. With the ``repository`` and ``ref`` of the student edition, notebooks have its set-up cell for Colab.
+    ``this``: what the instructor sets (default: as ``edition.json`` says).
 
     Raises ``LabError`` for a repository that is not OWNER/NAME, a tag that is missing, or a folder that holds
     something else.
     """
-    course, rows = course_at(repository, ref), []
+    course, rows = course_at(repository, ref, this), []
     title = Path(__file__).with_name(PAGE).read_text(encoding="utf-8").partition("\n")[0]
     clear(out, "folder of worked solutions", _begins(out / "README.md", title))
     for lab in labs:

@@ -5,7 +5,6 @@ Not in the student edition: its commands need what stays with the staff.
 
 import math
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 from tqdm.std import tqdm
@@ -87,17 +86,18 @@ def add_commands(commands) -> None:
 def release(options) -> None:
     from labkit.course import release, solutions
 
-    if options.variant_by_student is not None:
-        this = edition.current()
-        this = replace(this, variants=options.variant_by_student or this.variants or "1")
-        edition.keep(this)
-        print(f"{edition.FILE} says variants {this.variants!r} from now on: grading reads it there, so commit it")
+    this, word = edition.current(), options.variant_by_student
+    if word is not None:
+        this = this.with_variants(word)
     if options.solutions:
         what, write, out = "worked solutions", solutions.release, options.out or Path("build/pruning-lab-solutions")
     else:
         what, write, out = "student edition", release.release, options.out or Path("build/pruning-lab")
-    archive = write(out, labs.chosen(options.lab), options.repo, options.ref)
+    archive = write(out, labs.chosen(options.lab), options.repo, options.ref, this)
     print(f"{what} in {out} and {archive} ({archive.stat().st_size / 1e6:.1f} MB)")
+    if word is not None:
+        edition.keep(this)
+        print(f"{edition.FILE} says variants {this.variants!r} from now on: grading reads it there, so commit it")
     if not options.repo:
         print("without what Colab needs, such as its set-up cell: give --repo OWNER/NAME --ref TAG for that")
 

@@ -72,3 +72,21 @@ def test_a_home_gets_the_notebooks_once(edition, tmp_path):
     assert started() == "a server here\n" and first.exists()
     first.write_text("filled in")
     assert started() == "a server here\n" and first.read_text() == "filled in"
+
+
+def test_a_home_whose_copy_was_broken_off_gets_all_notebooks(edition, tmp_path):
+    (start,) = (what for word, what in instructions(FILES["hub.Dockerfile"].read_text()) if word == "ENTRYPOINT")
+    command = [part.replace("/srv/pruning-lab", str(edition)) for part in json.loads(start)]
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    (tools / "cp").write_text('#!/bin/sh\nmkdir "$3/notebooks"\nexit 1\n')  # a disk that is full
+    (tools / "cp").chmod(0o755)
+    for path in (f"{tools}:/usr/bin:/bin", "/usr/bin:/bin"):
+        subprocess.run([*command, "true"], env={"HOME": str(tmp_path), "PATH": path}, check=True)
+    assert (tmp_path / "pruning-lab" / "notebooks" / "01_sparsity_training.ipynb").exists()
+
+
+def test_what_a_student_makes_in_the_edition_stays_out_of_the_image(edition):
+    left_out = (edition / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    assert {".venv", "runs", "build"} <= set(left_out)
+    assert not [name for name in left_out if (edition / name).exists()]

@@ -59,6 +59,23 @@ def test_the_command_writes_it_into_both_editions(staffs_copy, tmp_path, capsys)
     for path, said in ((out / "README.md", True), (usual / "README.md", False)):
         text = path.read_text(encoding="utf-8")
         assert ("Numbers of your own" in text) is said and "<!--" not in text
+        assert ("Write your id into `STUDENT` at the top of the lab's last notebook." in text) is not said
+
+
+@pytest.mark.parametrize("wrong", [("--lab", "9"), ("--repo", "bad"), ("--variant-by-student", "spring")])
+def test_a_release_that_fails_leaves_the_staffs_copy_as_it_was(wrong, staffs_copy, tmp_path, capsys):
+    edition.keep(replace(edition.current(), variants="autumn"))
+    before = staffs_copy.read_bytes()
+    arguments = ["release", "--out", str(tmp_path / "out"), "--variant-by-student", *wrong]
+    assert cli.main(arguments) == 1 and staffs_copy.read_bytes() == before
+    assert not (tmp_path / "out").exists()
+    assert "autumn" in capsys.readouterr().err or "spring" not in wrong
+
+
+def test_the_first_word_of_a_class_is_kept_only_with_an_edition(staffs_copy, tmp_path):
+    before = staffs_copy.read_bytes()
+    assert cli.main(["release", "--out", str(tmp_path / "out"), "--lab", "9", "--variant-by-student", "autumn"]) == 1
+    assert staffs_copy.read_bytes() == before
 
 
 @pytest.mark.parametrize("lab", labs.LABS, ids=lambda lab: lab.name)
@@ -75,6 +92,10 @@ def test_every_notebook_asks_for_the_id_once_below_the_set_up_cell(lab, reposito
         code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
         assert len(re.findall("^STUDENT =", code, re.MULTILINE)) == 1
         others = {c.id: c.source for c in notebook.cells if c.id != "student"}
-        before = {c.id: c.source.replace(f'STUDENT = "{PLACEHOLDER}"\n', "") for c in usual[name].cells}
-        assert others == before
+        sentence = "Write your student id into `STUDENT` at the top, run"
+        before = {
+            c.id: c.source.replace(f'STUDENT = "{PLACEHOLDER}"\n', "").replace(sentence, "Run")
+            for c in usual[name].cells
+        }
+        assert others == before and not any("into `STUDENT`" in source for source in others.values())
         nbformat.validate(notebook)

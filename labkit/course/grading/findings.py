@@ -11,6 +11,7 @@ checked for them, is in the module that its entry in the table of labs names.
 
 import json
 import math
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -38,13 +39,17 @@ FAR = 0.1  # between validation and test images, or between an accuracy and its 
 @dataclass(frozen=True)
 class Own:
     """In a class with variants: the ``seed`` that a student's runs have to have, which is the split's as well, and whose
-    the seeds are that were found instead, by seed: ``others`` of the class."""
+    the seeds are that were found instead, by seed: ``others`` of the class. No ``seed``: whose the hand-in is, is not
+    known."""
 
-    seed: int
+    seed: int | None
     others: dict[int, str]
 
     def said(self, run: Record, courses: set[int]) -> str:
-        """What is wrong with a run's seed or split; empty where nothing is. ``courses``: the seeds of the course's runs."""
+        """What is wrong with a run's seed or split; empty where nothing is, or nothing is known. ``courses``: the seeds of
+        the course's runs."""
+        if self.seed is None:
+            return ""
         found = {"seed": run.config["seed"]} if "seed" in run.config else {}
         found |= {"split": run.config["data"].get("split")} if "data" in run.config else {}
         for what, number in found.items():
@@ -145,10 +150,12 @@ def share_seed_and_data(case: Case, runs: list[Record]) -> Iterator[str]:
         yield f"The records are on different data: {', '.join(sorted(map(_called, sets.values())))}."
     for images in sets.values():
         split, own = images.get("split"), case.own and case.own.seed
-        if split is not None and own is None:
+        if split is not None and case.own is None:
             yield f"The data are a split of a student's own ({split}), which this class does not have."
         elif images["name"] == SHAPES and split in (None, own) and images != _described(split):
             yield "The data are called shapes, but have other sizes or another sha256 than the data set shapes."
+    if case.own and case.own.seed is None:
+        yield "The hand-in carries no student id of this class: whose its seed and split are was not checked."
     yield from are_the_students_own(case, case.runs)
 
 
@@ -317,13 +324,15 @@ def _owner(run: str, cells: dict[str, Cell]) -> str:
 
 def own_variants(folders: list[Path], course: Edition) -> dict[Path, Own | None]:
     """By collected submission, a folder with the student's name, the variant that its student has; None where all have
-    the same. Others of the class are named only where a record has their seed."""
+    the same. A folder that has another name, since no id was found, has no seed. Others of the class are named only where
+    a record has their seed."""
     if not course.variants:
         return dict.fromkeys(folders)
-    owners = {course.seed_of(folder.name): folder for folder in folders}
-    found = {}
-    for folder in folders:
-        seed = course.seed_of(folder.name)
+    seeds = {
+        folder: course.seed_of(folder.name) if re.fullmatch(course.student, folder.name) else None for folder in folders
+    }
+    owners, found = {seed: folder for folder, seed in seeds.items()}, {}
+    for folder, seed in seeds.items():
         others = {other: owners[other].name for other in _seeds_in(folder) if other in owners and other != seed}
         found[folder] = Own(seed, others)
     return found

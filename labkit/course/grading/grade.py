@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import secrets
-from collections import defaultdict
+from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
@@ -165,43 +165,59 @@ def twins(lab: Lab, results: list[dict], submissions: list[dict]) -> dict[str, l
     return notes
 
 
-COPY, HISTORY = "is byte for byte that of", "has the history, to the last digit, of a record of"
+COPY, HISTORY = "is byte for byte that of", "has most epochs of its history, to the last digit, from a record of"
 
 
 def copies(folders: list[Path], own_seeds: bool = False) -> dict[str, list[str]]:
     """By student, a sentence on each report and record that is byte for byte another student's and, where students have
-    their ``own_seeds``, on each with another's history; records that are the course's reference runs are findings
-    already. How lines end does not count."""
+    their ``own_seeds``, on each that has most epochs of another's history; records that are the course's reference
+    runs are findings already. How lines end does not count."""
     shipped = {_digest_of(path) for path in settings.REFERENCE.glob("*/*/*/record.json")}
-    owners = defaultdict(dict)
+    owners, epochs = defaultdict(dict), {}
     for folder in folders:
         for path in (*sorted(folder.glob("*.pdf")), *sorted(folder.glob("records/*/record.json"))):
             digest = _digest_of(path)
             if digest in shipped:
                 continue
             place = path.relative_to(folder).as_posix()
-            owners[COPY, digest][folder.name] = place
-            if own_seeds and (history := _history(path)):
-                owners[HISTORY, history].setdefault(folder.name, place)
+            owners[digest][folder.name] = place
+            epochs[folder.name, place] = _epochs(path) if own_seeds else set()
     found = defaultdict(dict)
-    for (how, _), places in owners.items():
+    for places in owners.values():
         for student, place in places.items():
             if others := ", ".join(other for other in places if other != student):
-                found[student].setdefault(place, f"{place} {how} {others}.")
+                found[student][place] = f"{place} {COPY} {others}."
+    for (student, place), others in _sharing_most(epochs).items():
+        found[student].setdefault(place, f"{place} {HISTORY} {', '.join(others)}.")
     return {student: list(sentences.values()) for student, sentences in found.items()}
+
+
+def _sharing_most(epochs: dict[tuple[str, str], set[bytes]]) -> dict[tuple[str, str], list[str]]:
+    """By student and place, the other students who have more than half of the ``epochs`` of this record as well."""
+    holders = defaultdict(set)
+    for (student, _), own in epochs.items():
+        for epoch in own:
+            holders[epoch].add(student)
+    found = {}
+    for (student, place), own in epochs.items():
+        shared = Counter(other for epoch in own for other in holders[epoch] - {student})
+        if others := sorted(other for other, count in shared.items() if 2 * count > len(own)):
+            found[student, place] = others
+    return found
 
 
 def _digest_of(path: Path) -> bytes:
     return hashlib.sha256(path.read_bytes().replace(b"\r\n", b"\n")).digest()
 
 
-def _history(path: Path) -> bytes | None:
-    """A digest of a record's history; None of what has none."""
+def _epochs(path: Path) -> set[bytes]:
+    """A digest of each epoch of a record's history; none of what has no history."""
     try:
-        history = foreign.content(path)["history"] if path.suffix == ".json" else None
+        history = foreign.content(path)["history"] if path.suffix == ".json" else []
     except (ValueError, LookupError, TypeError):  # no record: said elsewhere
-        return None
-    return hashlib.sha256(json.dumps(history).encode()).digest() if history else None
+        return set()
+    rows = history if isinstance(history, list) else []
+    return {hashlib.sha256(json.dumps(row, sort_keys=True).encode()).digest() for row in rows}
 
 
 def notes_page(results: list[dict], alike: dict[str, list[str]]) -> str:

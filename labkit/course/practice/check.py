@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.patches import Rectangle
 
-from labkit.course.practice import probe
+from labkit.course.practice import probe, variant
 from labkit.course.practice.judge import EMPTY, Example, Verdict, compare, judge
 from labkit.settings import LabError
 
@@ -57,7 +57,9 @@ def check(name: str, *functions) -> None:
 
 
 def ready(*functions) -> bool:
-    """Whether all ``functions`` are right on the visible cases; if not, say which blank a cell waits for."""
+    """Whether all ``functions`` are right on the visible cases; if not, say which blank a cell waits for. Raises
+    ``LabError`` where what the cell would train had the seed of another class."""
+    variant.refuse_left_over()
     blank_of = {function: name for name, material in visible().items() for function in material["functions"]}
     waiting = []
     for function in functions:

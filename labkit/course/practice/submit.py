@@ -89,8 +89,9 @@ def add_commands(commands) -> None:
 def hand_in(student: str, lab: int = 1) -> None:
     """What the last cell of the notebook that writes a lab's report calls: hand in from here, or say why not and what to do."""
     if student.strip() in ("", PLACEHOLDER):
+        again = "all notebooks" if edition.current().variants else "the notebook"
         print(
-            "Nothing is handed in yet: write your id into STUDENT at the top, run the notebook again, "
+            f"Nothing is handed in yet: write your id into STUDENT at the top, run {again} again, "
             "save all notebooks, and run this cell again."
         )
         return

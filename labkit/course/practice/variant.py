@@ -31,7 +31,10 @@ def begin(student: str = PLACEHOLDER) -> str:
         student = before.student
     now = variant_of(student)
     if before and before.seed != now.seed:
-        print(f"The runs so far are {before.student}'s, of seed {before.seed}: they stay in a folder of their own.")
+        print(
+            f"The runs so far are {before.student}'s, of seed {before.seed}: they stay in a folder of their own. "
+            f"Is {student} the wrong id? Write the right one into this notebook."
+        )
     if now != before:
         write_text(runs / settings.VARIANT, json.dumps(vars(now), ensure_ascii=False) + "\n")
     print(f"{student}: seed {now.seed}, for the weights, the batches and the images to train on and to choose on.")
@@ -58,8 +61,21 @@ def of_another_seed(student: str, kept: list[Record]) -> list[str]:
     ]
 
 
+def refuse_left_over() -> None:
+    """Raises ``LabError`` where the runs here are of somebody's variant and this class has none: the seed of an earlier
+    class would otherwise go on without a word."""
+    runs = settings.runs_folder()
+    found = None if edition.current().variants else settings.variant_in(runs)
+    if found is not None:
+        raise LabError(
+            f"{runs / settings.VARIANT} gives the runs here seed {found.seed}, {found.student}'s in another class, and in this "
+            "one all have the same seed: delete this file, restart the kernel and run the notebooks again."
+        )
+
+
 def refuse_another(student: str) -> None:
-    """Raises ``LabError`` where the runs here are not those of this student's variant."""
+    """Raises ``LabError`` where the runs here are not those of this student's variant, or of another class's."""
+    refuse_left_over()
     if not edition.current().variants:
         return
     runs = settings.runs_folder()

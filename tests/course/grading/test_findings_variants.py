@@ -116,6 +116,18 @@ def test_the_courses_own_seed_is_named(collected):
     assert any("seed 1 is not" in text and text.endswith("it is one of the course's.") for text in texts)
 
 
+def test_a_hand_in_without_an_id_is_nobodys_and_is_accused_of_nothing(collected, images):
+    theirs = CLASS.seed_of(THEIRS)
+    mine = of_variant(theirs, images[theirs])
+    folder, _ = folders = collected({"Anna-Maria": mine, THEIRS: {}})
+    (text,) = wrong(folders)["Anna-Maria"][TRAINING]
+    assert text == "The hand-in carries no student id of this class: whose its seed and split are was not checked."
+    (run, *_) = (
+        case := findings.case_of(folder / "records", LAB, own=findings.own_variants(folders, CLASS)[folder])
+    ).runs
+    assert list(findings.is_the_students_own(case, run)) == [], "it counts, as everybody's does"
+
+
 def changed(contents, **config):
     return {name: content | {"config": content["config"] | config} for name, content in contents.items()}
 
@@ -151,6 +163,19 @@ def test_a_copy_in_disguise_keeps_its_histories(collected, images):
     assert grade.copies(folders) == {}, "with one seed for all, equal machines may give equal histories"
 
 
+@pytest.mark.parametrize(("epochs", "is_seen"), [(1, True), (3, True), (4, False)])
+def test_a_copy_is_seen_until_half_of_its_epochs_are_written_over(epochs, is_seen, collected, images):
+    mine, theirs = map(CLASS.seed_of, (MINE, THEIRS))
+    copied = {"sparsity-lambda0": of_variant(theirs, images[theirs])["sparsity-lambda0"]}
+    disguised = json.loads(json.dumps(changed(copied, seed=mine, data=images[mine])))
+    assert len(disguised["sparsity-lambda0"]["history"]) == 8
+    for entry in disguised["sparsity-lambda0"]["history"][:epochs]:
+        entry["loss"] += 1e-9
+    said = grade.copies(collected({MINE: disguised, THEIRS: copied}), own_seeds=True)
+    expected = [f"records/sparsity-lambda0/record.json {grade.HISTORY} {THEIRS}."]
+    assert said.get(MINE, []) == (expected if is_seen else [])
+
+
 def test_where_all_have_the_same_seed_a_split_is_a_question(collected, images):
     mine, usual = CLASS.seed_of(MINE), replace(CLASS, variants="")
     (folder,) = folders = collected({MINE: of_variant(mine, images[mine])})
@@ -158,7 +183,16 @@ def test_where_all_have_the_same_seed_a_split_is_a_question(collected, images):
     assert any(f"a split of a student's own ({mine})" in text for text in wrong(folders, usual)[MINE][TRAINING])
 
 
-HOSTILE = ["", "[]", "{}", '{"config": 3}', '{"config": {"seed": [1], "data": 7}}', '{"config": {"seed": true}}']
+HOSTILE = [
+    '{"history": 3}',
+    '{"history": {"a": 1}}',
+    "",
+    "[]",
+    "{}",
+    '{"config": 3}',
+    '{"config": {"seed": [1], "data": 7}}',
+    '{"config": {"seed": true}}',
+]
 
 
 @pytest.mark.parametrize("content", HOSTILE)

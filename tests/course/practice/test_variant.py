@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from labkit import cli, settings
-from labkit.course import begin, edition
+from labkit.course import begin, edition, ready
 from labkit.course.practice import submit, variant
 from labkit.course.practice.variant import PLACEHOLDER
 from labkit.records import Record
@@ -49,7 +49,9 @@ def test_another_id_has_other_runs_and_those_so_far_stay(capsys):
     (first.folder / "run").mkdir(parents=True)
     capsys.readouterr()
     begin(OTHER)
-    assert f"The runs so far are {ONE}'s, of seed {first.seed}: they stay" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"The runs so far are {ONE}'s, of seed {first.seed}: they stay" in said
+    assert f"Is {OTHER} the wrong id? Write the right one into this notebook." in said
     assert settings.current().folder != first.folder and (first.folder / "run").is_dir()
     assert kept() == {"student": OTHER, "seed": CLASS.seed_of(OTHER)}
 
@@ -87,12 +89,27 @@ def test_a_process_of_the_notebook_has_the_same_settings(tmp_path):
 
 def test_other_data_have_the_students_split_as_well(monkeypatch):
     begin(ONE)
-    for given, name in (("cifar10", "cifar10"), ("folder:a@b/c:d", "folder"), ("shapes@5", "shapes")):
+    for given, name in (("cifar10", "cifar10"), ("folder:a@b/c:d", "folder")):
         monkeypatch.setenv("LABKIT_DATA", given)
         assert settings.split_of(settings.current().data) == CLASS.seed_of(ONE)
         assert settings.current().data.startswith(f"{name}@")
     monkeypatch.setenv("LABKIT_DATA", "folder:a@b/c:d")
     assert settings.with_split(settings.current().data, None) == "folder:a@b/c:d"
+
+
+def test_a_split_beside_the_id_is_refused_as_a_seed_is(monkeypatch, refused):
+    begin(ONE)
+    monkeypatch.setenv("LABKIT_DATA", "shapes@5")
+    with refused("LABKIT_DATA is 'shapes@5'", f"{ONE}'s", CLASS.seed_of(ONE), "leave the split out"):
+        settings.current()
+
+
+def test_who_hands_in_without_an_id_is_told_to_run_everything_again(monkeypatch, capsys):
+    submit.hand_in(PLACEHOLDER)
+    assert "run all notebooks again" in capsys.readouterr().out
+    monkeypatch.setattr(edition, "current", lambda: replace(CLASS, variants=""))
+    submit.hand_in(PLACEHOLDER)
+    assert "run the notebook again" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"student": "x", "seed": "7"}', '{"student": "x", "seed": -1}'])
@@ -129,8 +146,17 @@ def test_runs_of_another_word_of_the_class_are_another_variant(monkeypatch, refu
 def test_where_all_have_the_same_seed_nothing_is_asked(monkeypatch, refused):
     monkeypatch.setattr(edition, "current", lambda: replace(CLASS, variants=""))
     variant.refuse_another(ONE)
+    assert ready()
     with refused("all students have the same seed"):
         begin(ONE)
+
+
+def test_the_seed_of_an_earlier_class_is_not_taken_over_where_all_have_the_same(monkeypatch, refused):
+    begin(ONE)
+    monkeypatch.setattr(edition, "current", lambda: replace(CLASS, variants=""))
+    for asked in (ready, lambda: variant.refuse_another(ONE)):
+        with refused(settings.runs_folder() / settings.VARIANT, CLASS.seed_of(ONE), "delete this file"):
+            asked()
 
 
 def test_records_of_another_seed_are_noted_when_handing_in(monkeypatch):
