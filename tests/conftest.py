@@ -54,9 +54,9 @@ def float32(precision):
 @pytest.fixture(scope="session")
 def spawn():
     """``spawn(function, *args)`` -> a process that runs ``function(sender, *args)`` and the other end
-    of ``sender``. One server imports torch for all of them."""
+    of ``sender``. One server imports torch for all of them, and what a first step of training imports."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["labkit.training"])
+    context.set_forkserver_preload(["labkit.training", "torch._dynamo"])
 
     def spawn(function, *args):
         receiver, sender = context.Pipe(duplex=False)

@@ -73,11 +73,12 @@ def test_what_is_not_quite_right_gets_no_full_points_and_no_untrue_sentence(func
 
 def test_inputs_in_which_mistakes_look_alike_are_drawn_again():
     for name, blank in BLANKS.items():
-        for seed in range(4):
-            material = answers.material(name, seed)
-            for mistake in blank.mistakes:
-                function = mistake.function or next(iter(blank.functions))
-                found = verdict(material, sources(name, function, mistake.body))
+        drawn = [answers.material(name, seed) for seed in range(4)]
+        for mistake in blank.mistakes:
+            function = mistake.function or next(iter(blank.functions))
+            functions = probe.functions_in(sources(name, function, mistake.body), list(blank.functions))
+            for seed, material in enumerate(drawn):
+                found = judge.judge(material, probe.observe_all(functions, material["functions"]))
                 assert found.sentences == [mistake.sentence] and not found.right, (name, seed, mistake)
 
 

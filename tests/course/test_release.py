@@ -78,26 +78,39 @@ def called(folder: Path, scratch: Path) -> tuple[str, int, list[str]]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_no_function_of_the_editions_labkit_answers_a_blank(student, tmp_path):
-    file, tried, found = called(student, tmp_path)
-    assert Path(file).is_relative_to(student) and tried > 80
-    assert found == []
+HELPFUL = """
+class Mask:
+    def indices(mask):
+        return mask.nonzero().flatten()
+
+def fill(a, b):
+    a.bias.data.copy_(b.bias.data)
+"""
 
 
-def test_a_function_that_answered_a_blank_would_be_found(student, tmp_path):
+@pytest.fixture(scope="module")
+def answering(student, tmp_path_factory):
+    """Where labkit came from, how many of its functions were called, and which answer a blank, when one module more is
+    in the edition, whose functions do."""
     module = student / "labkit" / "helpful.py"
-    module.write_text(
-        "class Mask:\n    def indices(mask):\n        return mask.nonzero().flatten()\n"
-        "def fill(a, b):\n    a.bias.data.copy_(b.bias.data)\n"
-    )
+    module.write_text(HELPFUL)
     try:
-        found = called(student, tmp_path)[2]
-        assert found == [
-            "labkit.helpful.Mask.indices answers kept_channels",
-            "labkit.helpful.fill answers copy_linear_bias",
-        ]
+        return called(student, tmp_path_factory.mktemp("called"))
     finally:
         module.unlink()
+
+
+def test_no_function_of_the_editions_labkit_answers_a_blank(student, answering):
+    file, tried, found = answering
+    assert Path(file).is_relative_to(student) and tried > 80 + 3
+    assert [one for one in found if not one.startswith("labkit.helpful.")] == []
+
+
+def test_a_function_that_answered_a_blank_would_be_found(answering):
+    assert [one for one in answering[2] if one.startswith("labkit.helpful.")] == [
+        "labkit.helpful.Mask.indices answers kept_channels",
+        "labkit.helpful.fill answers copy_linear_bias",
+    ]
 
 
 def test_nothing_that_a_solution_says_occurs_in_the_edition(student):

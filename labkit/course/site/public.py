@@ -34,7 +34,7 @@ def telling(notebook: nbformat.NotebookNode) -> set[str]:
     What a blank defines does not count: what a right function returns is no secret. Not followed are a loop's variable
     after the loop, and what a method or a function changes in its arguments.
     """
-    found, answers = {CUTS}, set()
+    found, answers = {cell.id for cell in notebook.cells if cell.id == CUTS}, set()
     for cell in (cell for cell in notebook.cells if cell.cell_type == "code"):
         for statement in _statements(cell.source):
             if cell.id.startswith(ANSWERS) or answers & _read(statement):
