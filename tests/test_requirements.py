@@ -72,7 +72,9 @@ def test_labkit_imports_only_what_is_required():
     allowed = {IMPORT_NAMES.get(name, name) for name in requirements()} | set(sys.stdlib_module_names)
     allowed |= {"labkit", "IPython", "nbformat", "google"}  # come with ipywidgets, nbclient and onnx
     allowed |= extra("cluster").keys()  # imported where --scheduler is given
-    staff = extra("grading").keys() | extra("site").keys() | {"nbconvert", "sqlalchemy"}  # the last two come with nbgrader
+    staff = (
+        extra("grading").keys() | extra("site").keys() | {"nbconvert", "sqlalchemy"}
+    )  # the last two come with nbgrader
     staff |= {"probe"}  # the neighbour in the sandbox of the process that runs the blanks
     for path in (REPOSITORY / "labkit").rglob("*.py"):
         room, *inside = path.relative_to(REPOSITORY / "labkit").parts
