@@ -92,7 +92,7 @@ class Copy:
     def __init__(self, folder: Path):
         self.folder = folder
         skipped = shutil.ignore_patterns("__pycache__", "figures", "*.safetensors", "*.png")
-        for name in ("labkit", "notebooks", "data/reference/quick-shapes-seed0"):
+        for name in ("labkit", "notebooks", "containers", "data/reference/quick-shapes-seed0"):
             shutil.copytree(REPOSITORY / name, folder / name, ignore=skipped)
         for name in release.TOP:
             shutil.copy(REPOSITORY / name, folder)
