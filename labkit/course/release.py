@@ -185,8 +185,9 @@ def release(
 
 
 def course_at(repository: str, ref: str, this: edition.Edition | None = None) -> edition.Edition:
-    """What the instructor sets (default: as ``edition.json`` says), for an edition that lives in ``repository`` under ``ref``, or nowhere where both are
-    empty. Raises ``LabError`` for a repository that is not OWNER/NAME or a tag that is missing."""
+    """What the instructor sets (default: as ``edition.json`` says), for an edition that lives in ``repository`` under
+    ``ref``, or nowhere where both are empty. Raises ``LabError`` for a repository that is not OWNER/NAME or a tag that
+    is missing."""
     if repository and not (re.fullmatch(r"[\w.-]+/[\w.-]+", repository) and re.fullmatch(r"[\w./-]+", ref)):
         raise LabError(f"--repo {repository!r} --ref {ref!r}: give OWNER/NAME and the tag or branch that students use.")
     return replace(this or edition.current(), repository=repository, ref=ref)

@@ -130,8 +130,8 @@ def _shapes() -> Dataset:
 
 
 def own_shapes(usual: Dataset, split: int) -> Dataset:
-    """The data set ``shapes`` of another split. Trained on as many images, drawn from those that the ``usual`` split trains on and chooses on; validated on new
-    ones, which no shipped network was trained on."""
+    """The data set ``shapes`` of another split. Trained on as many images, drawn from those that the ``usual`` split
+    trains on and chooses on; validated on new ones, which no shipped network was trained on."""
     parts = usual.train, usual.validation
     pool = Images(torch.cat([part.pixels for part in parts]), torch.cat([part.labels for part in parts]))
     order = torch.randperm(len(pool), generator=_generator(split))
