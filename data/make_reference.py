@@ -20,6 +20,7 @@ from labkit.course import labs
 from labkit.methods import page
 from labkit.methods.learned.published import SESSION, STR
 from labkit.methods.slimming import tables
+from labkit.methods.slimming.published import SOURCE, UNTUNED
 from labkit.settings import REFERENCE, REPOSITORY
 from labkit.tools import figures
 from labkit.view.tables import markdown, percent
@@ -96,9 +97,8 @@ def methods_table(rows: list[page.Row]) -> str:
 
 def slimmed_table() -> str:
     """A published curve of slimmed networks that were not tuned, beside ours at the same ratios."""
-    theirs = published("published_methods.json")["not tuned"]
     sweeps = records.load_all(SWEPT, "sweep")[::-1]
-    ratios = sorted({*map(float, theirs), *(ratio for sweep in sweeps for ratio in sweep.results["ratios"])})
+    ratios = sorted({*UNTUNED, *(ratio for sweep in sweeps for ratio in sweep.results["ratios"])})
 
     def at(sweep: records.Record, stage: str, ratio: float) -> str:
         return percent(dict(zip(sweep.results["ratios"], sweep.results["validation"][stage])).get(ratio))
@@ -107,10 +107,10 @@ def slimmed_table() -> str:
     words = {"as_it_stands": "as it stands", "recalibrated": "BatchNorm re-estimated"}
     header = [f"λ = {sweep.config['lambda']:g}, {words[stage]}" for sweep, stage in columns]
     rows = [
-        [f"{ratio:.0%}", percent(theirs.get(f"{ratio:g}")), *(at(sweep, stage, ratio) for sweep, stage in columns)]
+        [f"{ratio:.0%}", percent(UNTUNED.get(ratio)), *(at(sweep, stage, ratio) for sweep, stage in columns)]
         for ratio in ratios
     ]
-    return markdown(["prune ratio", "pytorch-slimming, λ = 1e-4, as it stands", *header], rows)
+    return markdown(["prune ratio", f"{SOURCE}, as it stands", *header], rows)
 
 
 def hours_table() -> str:
@@ -183,6 +183,7 @@ def blocks() -> dict[str, str]:
         "term-project": granularity.term_project_table(),
         "comparison": tables.comparison_table(ours + published("published.json")),
         "promises": tables.promises_table(families),
+        "hardest": tables.hardest_table(families, published("published.json")),
         "inference-time": granularity.inference_table(),
         "lecture": granularity.lecture_table(),
         "slimmed": slimmed_table(),

@@ -10,6 +10,7 @@ import torch
 from labkit import records, slimming
 from labkit.methods import slimming_tasks
 from labkit.methods.slimming.figures import FLOOR, STAGES
+from labkit.methods.slimming.published import UNTUNED, is_beside
 from labkit.pruning import global_plan, random_scores
 from labkit.settings import REFERENCE
 from labkit.view import plots
@@ -116,6 +117,19 @@ def test_bands_of_the_sweep_reach_from_the_lowest_to_the_highest_seed():
     (guess,) = lines(figure.axes[0], "your guess")
     assert (guess.get_xdata()[0], guess.get_ydata()[0]) == (0.5, 0.7) and not lines(figure.axes[1], "your guess")
     assert "your guess: 70% at 50%" in figure.get_label()
+
+
+def test_a_published_curve_stands_under_sweeps_of_its_network_only():
+    half = records.load_all(REFERENCE / "half-folder-cifar10-seed0" / "lab1", "sweep")
+    figure = slimming.ratio_sweep(half)
+    for axis in figure.axes:
+        (curve,) = [line for line in axis.get_lines() if str(line.get_label()).startswith("published")]
+        assert dict(zip(curve.get_xdata().tolist(), curve.get_ydata().tolist())) == UNTUNED
+    assert "published curve" in figure.get_label()
+    assert "published" not in slimming.ratio_sweep(SWEEPS).get_label(), "another network, other images"
+    assert not is_beside(SWEEPS[0]) and is_beside(half[0])
+    half[0].config["data"]["name"] = "cifar100"
+    assert not is_beside(half[0])
 
 
 def test_without_seeds_there_is_no_band_and_no_line(unknown):

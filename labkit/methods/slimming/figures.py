@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from labkit import settings
+from labkit.methods.slimming import published
 from labkit.pruning import ChannelPlan, global_plan, random_scores
 from labkit.records import Record, experiment_name, folders_with_runs, load_all, over_seeds
 from labkit.settings import LabError
@@ -227,11 +228,11 @@ def bottleneck(run: Record, ratio: float, at_least: int = 1) -> Figure:
 
 
 def budget_and_force() -> Figure:
-    """The share of channels below the threshold in every shipped reference run, over the shrinkage budget (left)
-    and over λ (right). Raises ``LabError`` where no reference runs are."""
+    """The share of channels below the threshold in every shipped experiment of three λ, over the shrinkage budget
+    (left) and over λ (right). Raises ``LabError`` where no reference runs are."""
     families = defaultdict(list)
     for lab in folders_with_runs(settings.REFERENCE):
-        if runs := load_all(lab, "sparsity"):
+        if len(runs := load_all(lab, "sparsity")) >= 3:  # fewer than three λ make no line
             families[re.sub(r"-seed\d+$", "", experiment_name(lab))] += runs
     if not families:
         raise LabError(f"No reference runs are in {settings.REFERENCE}: get the course's folder again.")
@@ -261,12 +262,13 @@ def budget_and_force() -> Figure:
 
 def ratio_sweep(sweeps: list[Record], guess: tuple[float, float] | None = None) -> Figure:
     """Validation accuracy over the prune ratio, not fine-tuned, one panel per λ; behind each line the band from the
-    lowest to the highest reference seed, where some ship. ``guess``: (ratio, accuracy), both 0..1, for the first
-    panel. Raises ``LabError`` for another guess."""
+    lowest to the highest reference seed, where some ship; under sweeps of VGG-19 on CIFAR-10 a published curve.
+    ``guess``: (ratio, accuracy), both 0..1, for the first panel. Raises ``LabError`` for another guess."""
     alt = (
         "Validation accuracy over the prune ratio, one panel per λ, four variants, with the range over reference seeds"
     )
     alt += "." if guess is None else f"; your guess: {_checked(guess[1]):.0%} at {_checked(guess[0]):.0%}."
+    alt += f" A published curve ({published.SOURCE}) beside them." if any(map(published.is_beside, sweeps)) else ""
     figure, axes = panels(len(sweeps), alt, sharex=True, sharey=True, width=9.4)
     if guess is not None:
         axes[0].plot(*guess, **GUESS, clip_on=False, label="your guess")
@@ -277,6 +279,9 @@ def ratio_sweep(sweeps: list[Record], guess: tuple[float, float] | None = None) 
                 every = np.array([seed[stage] for seed in seeds])
                 axis.fill_between(ratios, every.min(0), every.max(0), color=COLOURS[i], alpha=0.2, lw=0)
             axis.plot(ratios, sweep.results["validation"][stage], **style(i), ms=4, label=label)
+        if published.is_beside(sweep):
+            label = f"published: full width,\n{published.SOURCE},\nas it stands, test images"
+            axis.plot(*zip(*published.UNTUNED.items()), color="0.4", ls=(0, (1, 1)), lw=2, label=label, zorder=1)
         axis.set(title=lambda_label(sweep), xlabel="prune ratio")
         axis.xaxis.set_major_formatter(PercentFormatter(1))
     axes[0].set_ylabel("validation accuracy")
