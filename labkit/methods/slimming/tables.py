@@ -7,6 +7,7 @@ from statistics import mean
 
 from matplotlib.figure import Figure
 
+from labkit import models
 from labkit.methods.outcomes import CHANNELS, Outcome, thinner
 from labkit.methods.slimming.figures import seed_bands, under_threshold
 from labkit.records import Record, experiment_name, folders_with_runs, load, load_all
@@ -44,19 +45,20 @@ def _summary(lab: Path) -> Record | None:
 def story(experiment: Path) -> dict[str, float | None]:
     """What Network Slimming did in one experiment, as numbers in 0..1; None for what was not run.
 
-    λ1 < λ2 are the lowest and the highest positive λ; accuracies of λ1's pruning are on validation
-    images, the others on test images.
+    λ1 < λ2 are the lowest and the highest positive λ, of which λ1 may be missing; accuracies of λ1's pruning are on
+    validation images, the others on test images.
     """
-    dense, weak, *_, strong = load_all(experiment, "sparsity")
+    dense, *others, strong = load_all(experiment, "sparsity")
+    weak = others[0] if others else None
     summary = _summary(experiment)
     test = {(row["stage"], row["ratio"]): row["accuracy"] for row in summary.results["rows"]}
     halves = {
         r.config["lambda"]: r.results["validation"] for r in load_all(experiment, "pruning") if r.config["ratio"] == 0.5
     }
-    half = halves.get(weak.config["lambda"], {})
+    half = halves.get(weak.config["lambda"], {}) if weak else {}
     return {
         "channels with γ below 0.01, λ = 0": under_threshold(dense),
-        "channels with γ below 0.01, λ1": under_threshold(weak),
+        "channels with γ below 0.01, λ1": under_threshold(weak) if weak else None,
         "channels with γ below 0.01, λ2": under_threshold(strong),
         "baseline (λ = 0)": test.get(("baseline", 0.0)),
         "sparse (λ2)": test.get(("sparse", 0.0)),
@@ -90,7 +92,7 @@ def families(folder: Path) -> dict[str, list[Path]]:
     """The finished experiments in ``folder``, those that differ only in their seed together."""
     found = defaultdict(list)
     for experiment in folders_with_runs(folder):
-        if _summary(experiment) and len(load_all(experiment, "sparsity")) >= 3:
+        if _summary(experiment) and len(load_all(experiment, "sparsity")) >= 2:
             found[re.sub(r"-seed\d+$", "", experiment_name(experiment))].append(experiment)
     return dict(found)
 
@@ -162,6 +164,7 @@ def comparison_table(rows: list[dict]) -> str:
 PROMISES = {  # what the course says of a penalty of the recommended strength: (from, to, points that may be lost)
     "sparse network within 1 point of the dense one": (("baseline", 0.0), ("sparse", 0.0), 0.01),
     "50 % pruned and fine-tuned within 0.5 points of the sparse one": (("sparse", 0.0), ("fine-tuned", 0.5), 0.005),
+    "70 % pruned and fine-tuned within 1 point of the sparse one": (("sparse", 0.0), ("fine-tuned", 0.7), 0.01),
     "90 % pruned and fine-tuned within 4 points of the sparse one": (("sparse", 0.0), ("fine-tuned", 0.9), 0.04),
 }
 
@@ -173,11 +176,41 @@ def promises_table(families: dict[str, list[Path]]) -> str:
         row = [promise]
         for members in families.values():
             found = measurements(members)
-            lost = [a["accuracy"] - b["accuracy"] for a, b in zip(found[start], found[end])]
+            lost = [a["accuracy"] - b["accuracy"] for a, b in zip(found[start], found.get(end, []))]
             kept = sum(round(points, 6) <= allowed for points in lost)
-            row.append(f"{', '.join(f'{100 * points:+.2f}' for points in lost)} (in {kept} of {len(lost)})")
+            told = f"{', '.join(f'{100 * points:+.2f}' for points in lost)} (in {kept} of {len(lost)})"
+            row.append(told if lost else "–")  # a ratio that the profile does not have
         rows.append(row)
     return markdown(["points lost, by seed", *families], rows)
+
+
+def hardest_table(families: dict[str, list[Path]], published: list[dict]) -> str:
+    """What is left of each experiment's network at its highest prune ratio, what its training was given, and the points
+    of test accuracy that fine-tuning leaves lost against the sparse network; below, the ``published`` rows that say it,
+    of VGG-19."""
+    header = ["", "ratio", "channels before", "left", "fewest in a layer", "budget", "epochs", "points lost"]
+    lines = []
+    for family, members in families.items():
+        strong = load_all(members[0], "sparsity")[-1]
+        cuts = [run for run in load_all(members[0], "pruning") if run.config["lambda"] == strong.config["lambda"]]
+        hardest = max(cuts, key=lambda run: run.config["ratio"])
+        widths, found = hardest.specification.widths, measurements(members)
+        tuned = load_all(members[0], "fine-tuning")[0].config["recipe"]["epochs"]
+        pairs = zip(found["sparse", 0.0], found["fine-tuned", hardest.config["ratio"]])
+        lost = ", ".join(f"{100 * (before['accuracy'] - after['accuracy']):+.1f}" for before, after in pairs)
+        given = f"{strong.results['shrinkage_budget']:.2g}", f"{strong.config['recipe']['epochs']} + {tuned}"
+        before, left = sum(strong.specification.widths), sum(widths)
+        ratio = f"{hardest.config['ratio']:.0%}"
+        lines.append([f"**ours**: {family}", ratio, f"{before:,}", f"{left:,}", str(min(widths)), *given, lost])
+    channels = sum(models.named("vgg19").widths)
+    for row in published:
+        if row["ratio"] == 0.9:
+            given = f"{row['budget']:.2g}", f"{row['epochs']} + {row['tuned for']}"
+            lost = f"{100 * (row['sparse'] - row['fine-tuned']):+.1f}"
+            lines.append(
+                [row["source"], "90%", f"{channels:,}", f"{channels - round(0.9 * channels):,}", "–", *given, lost]
+            )
+    return markdown(header, lines)
 
 
 def results(folder: Path) -> str:
