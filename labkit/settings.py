@@ -2,7 +2,7 @@
 
 | variable           | meaning                                    | default                       |
 |--------------------|--------------------------------------------|-------------------------------|
-| LABKIT_PROFILE     | ``quick``, ``half`` or ``full``            | ``quick``                     |
+| LABKIT_PROFILE     | ``quick``, ``half``, ``full`` or ``paper`` | ``quick``                     |
 | LABKIT_DATA        | a data set's name, see ``labkit.data``     | the profile's                 |
 | LABKIT_SEED        | seed of weights, batches and splits        | 0                             |
 | LABKIT_RUNS        | where the runs are kept                    | ``runs/`` beside notebooks/   |
@@ -47,8 +47,8 @@ class Recipe:
 class Profile:
     """A scale at which the whole course runs. ``budgets`` are the three shrinkage budgets
     λ·Ση/(1−μ): how far the L1 penalty can move a scaling factor over the whole training.
-    Factors start at 0.5, so the second cannot bring one to zero and the third can. ``guard`` is
-    the number of channels that pruning leaves at least in every layer."""
+    Factors start at 0.5, so the second cannot bring one to zero (that of ``paper`` just can) and the third
+    can. ``guard`` is the number of channels that pruning leaves at least in every layer."""
 
     name: str
     data: str
@@ -87,9 +87,20 @@ PROFILES = {
             data="cifar10",
             network="vgg19",
             width=1.0,
-            train=Recipe(epochs=60, batch=100),
-            fine_tune=Recipe(epochs=20, batch=100),
-            budgets=(0.0, 0.4, 4.0),
+            train=Recipe(epochs=15, batch=100, weight_decay=5e-4, schedule="linear"),
+            fine_tune=Recipe(epochs=5, batch=100, weight_decay=5e-4, schedule="linear"),
+            budgets=(0.0, 0.4, 2.5),
+            ratios=(0.5, 0.7, 0.9),
+            guard=8,
+        ),
+        Profile(  # Liu et al. 2017, section 4.3; with 45,000 training images its budgets are λ = 1e-5 and 1e-4
+            name="paper",
+            data="cifar10",
+            network="vgg19",
+            width=1.0,
+            train=Recipe(epochs=160, batch=64),
+            fine_tune=Recipe(epochs=160, batch=64),
+            budgets=(0.0, 0.594, 5.94),
             ratios=(0.5, 0.7, 0.9),
             guard=8,
         ),
