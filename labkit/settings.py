@@ -89,11 +89,10 @@ PROFILES = {
             width=1.0,
             train=Recipe(epochs=15, batch=100, weight_decay=5e-4, schedule="linear"),
             fine_tune=Recipe(epochs=5, batch=100, weight_decay=5e-4, schedule="linear"),
-            budgets=(0.0, 0.4, 2.5),
             ratios=(0.5, 0.7, 0.9),
             guard=8,
         ),
-        Profile(  # Liu et al. 2017, section 4.3; with 45,000 training images its budgets are λ = 1e-5 and 1e-4
+        Profile(  # Liu et al. 2017, section 4.3, but for Nesterov's momentum; with 45,000 images λ is 1e-5 and 1e-4
             name="paper",
             data="cifar10",
             network="vgg19",

@@ -14,7 +14,7 @@ from labkit.tools.run import run_notebooks
 def add_commands(commands) -> None:
     run = commands.add_parser("run", help="execute a lab's notebooks; keep copies, figures and a results table")
     run.add_argument("--lab", default="1", metavar="N", help="which lab, or all (default: 1)")
-    run.add_argument("--profile", help="quick, half or full (default: quick)")
+    run.add_argument("--profile", help="quick, half, full or paper (default: quick)")
     run.add_argument(
         "--data", help="shapes, cifar10, cifar100, minicifar[:PATH] or folder:PATH (default: the profile's)"
     )
