@@ -1,4 +1,4 @@
-"""How short can the taught lab's training be? One network, one shrinkage budget, recipe by recipe.
+"""How short can the taught lab's training be, and what does the penalty cost at full width? Recipe by recipe.
 
     python benchmarks/recipes.py OUT [--recipes NAME ...] [--seeds 0 1]
 
@@ -12,31 +12,29 @@ from pathlib import Path
 
 import torch
 
-from labkit import data, models, records, settings, slimming, training
+from labkit import data, models, settings, slimming, training
 from labkit.data import Dataset
 from labkit.methods.slimming import tables
 from labkit.settings import Profile, Recipe
-from labkit.view.tables import band, markdown
 
-TUNED_AT = 0.1  # of the original learning rate
+FULL = settings.PROFILES["full"]
 HALF = replace(settings.PROFILES["half"], budgets=(0.0, 1.6))  # the budget that λ = 1e-4 has in the taught lab
-TAUGHT = Recipe(epochs=60, batch=100)  # and 20 epochs of fine-tuning
-SHORT = settings.PROFILES["full"].train
+TUNED_AT = 0.1  # of the original learning rate
 
 
-def variant(name: str, train: Recipe, tuned_for: int) -> Profile:
-    return replace(HALF, name=name, train=train, fine_tune=replace(train, epochs=tuned_for))
+def variant(name: str, train: Recipe, tuned_for: int, base: Profile = HALF) -> Profile:
+    return replace(base, name=name, train=train, fine_tune=replace(train, epochs=tuned_for))
 
 
 RECIPES = {
     recipe.name: recipe
     for recipe in (
-        variant("taught", TAUGHT, 20),
-        variant("linear", replace(SHORT, weight_decay=1e-4), 5),
-        variant("decay", SHORT, 5),
-        variant("longer", replace(SHORT, epochs=20), 7),
-        variant("batch-50", replace(SHORT, batch=50), 5),
-        variant("rate-0.05", replace(SHORT, learning_rate=0.05), 5),
+        variant("taught", Recipe(epochs=60, batch=100), 20),
+        variant("linear", replace(FULL.train, weight_decay=1e-4), 5),
+        variant("decay", FULL.train, 5),
+        variant("longer", replace(FULL.train, epochs=20), 7),
+        variant("rate-0.05", replace(FULL.train, learning_rate=0.05), 5),
+        variant("stronger", FULL.train, 5, replace(FULL, budgets=(0.0, 2.5))),
     )
 }
 
@@ -47,8 +45,10 @@ def l1_gradient(gamma: torch.Tensor, lam: float) -> torch.Tensor:
 
 def make(recipe: Profile, images: Dataset, seed: int, lab: Path) -> None:
     """All runs of one recipe and seed, as notebooks 01, 03 and 04 make them for the stronger penalty."""
-    rates = training.learning_rates(recipe.train, len(images.train))
-    lambdas = [float(f"{budget * (1 - recipe.train.momentum) / sum(rates):.2g}") for budget in recipe.budgets]
+    reach = training.shrinkage_budget(
+        1.0, training.learning_rates(recipe.train, len(images.train)), recipe.train.momentum
+    )
+    lambdas = [float(f"{budget / reach:.2g}") for budget in recipe.budgets]
     network = models.build(models.named(recipe.network, recipe.width, len(images.classes)), seed)
     common = {"data": images, "seed": seed}
     dense, sparse = training.fit_all(
@@ -82,6 +82,8 @@ def make(recipe: Profile, images: Dataset, seed: int, lab: Path) -> None:
         )
         for cut in cuts
     )
+    if (lab / "summary" / "record.json").exists():
+        return
     some = images.train[: slimming.RECALIBRATION_IMAGES]
     rows = [
         slimming.summary_row("baseline", 0.0, dense.model(), images),
@@ -97,41 +99,6 @@ def make(recipe: Profile, images: Dataset, seed: int, lab: Path) -> None:
     slimming.save_summary(rows, sparse, images, lab / "summary")
 
 
-def members(folder: Path) -> dict[str, list[Path]]:
-    """The finished labs in ``folder`` by recipe, in the order of ``RECIPES``, one a seed."""
-    found = {name: sorted(folder.glob(f"{name}-seed*/lab1")) for name in RECIPES}
-    found = {name: [lab for lab in labs if (lab / "summary" / "record.json").exists()] for name, labs in found.items()}
-    return {name: labs for name, labs in found.items() if labs}
-
-
-def table(folder: Path) -> str:
-    """Test accuracies of every recipe, mean and range over its seeds, and seconds of training both networks."""
-    header = ["recipe", "epochs", "batch", "rate", "weight decay", "dense", "sparse"]
-    ratios = HALF.ratios
-    header += [f"{ratio:.0%}, fine-tuned" for ratio in ratios] + ["seconds", "seeds"]
-    lines = []
-    for name, labs in members(folder).items():
-        rows = tables.measurements(labs)
-        stages = [("baseline", 0.0), ("sparse", 0.0), *(("fine-tuned", ratio) for ratio in ratios)]
-        trained = [run for lab in labs for run in records.load_all(lab, "sparsity")]
-        recipe = trained[0].config["recipe"]
-        tuned = records.load_all(labs[0], "fine-tuning")[0].config["recipe"]["epochs"]
-        seconds = sum(run.results["seconds"] for run in trained) / len(labs)
-        lines.append(
-            [
-                name,
-                f"{recipe['epochs']} + {tuned}, {recipe['schedule']}",
-                str(recipe["batch"]),
-                f"{recipe['learning_rate']:g}",
-                f"{recipe['weight_decay']:g}",
-                *(band([row["accuracy"] for row in rows[stage]]) for stage in stages),
-                f"{seconds:,.0f}",
-                str(len(labs)),
-            ]
-        )
-    return markdown(header, lines)
-
-
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
@@ -142,4 +109,4 @@ if __name__ == "__main__":
     for seed in options.seeds:
         for name in options.recipes:
             make(RECIPES[name], data.load(here.data, here.downloads), seed, options.out / f"{name}-seed{seed}" / "lab1")
-    print(table(options.out))
+    print(tables.recipes_table(tables.families(options.out)))
