@@ -128,8 +128,9 @@ def test_a_published_curve_stands_under_sweeps_of_its_network_only():
     assert "published curve" in figure.get_label()
     assert "published" not in slimming.ratio_sweep(SWEEPS).get_label(), "another network, other images"
     assert not is_beside(SWEEPS[0]) and is_beside(half[0])
-    half[0].config["data"]["name"] = "cifar100"
-    assert not is_beside(half[0])
+    for name in ("cifar100", "minicifar:cifar10"):
+        half[0].config["data"]["name"] = name
+        assert not is_beside(half[0])
 
 
 def test_without_seeds_there_is_no_band_and_no_line(unknown):

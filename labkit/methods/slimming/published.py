@@ -12,5 +12,10 @@ SOURCE = "pytorch-slimming, λ = 1e-4"
 def is_beside(sweep: Record) -> bool:
     """Whether ``UNTUNED`` is of the same network, at whatever width, on the same kind of images: VGG-19, CIFAR-10 as
     it is or as a folder of that name."""
-    name, blocks = sweep.config["data"]["name"], tuple(sweep.specification.blocks)
-    return name.rpartition(":")[2] == "cifar10" and (sweep.specification.family, blocks) == ("vgg", BLOCKS["vgg19"])
+    kind, _, name = sweep.config["data"]["name"].rpartition(":")
+    blocks = tuple(sweep.specification.blocks)
+    return (
+        (kind, name) in (("", "cifar10"), ("folder", "cifar10"))
+        and sweep.specification.family == "vgg"
+        and blocks == BLOCKS["vgg19"]
+    )
