@@ -1,5 +1,6 @@
 """Copy finished runs into data/reference: ``python data/make_reference.py runs/quick-shapes-seed0/lab1 [--weights]``;
-without a folder, only bring the tables in README.md and docs/ up to date.
+without a folder, only bring the tables in README.md and docs/ up to date. ``--recipes`` copies what benchmarks/recipes.py
+made into data/recipes instead, without figures.
 
 Records, figures and tables always ship; scaling factors but for fine-tunings of lab 2, notebook 12's runs and trainings
 of lab 4, where nothing reads them. Weights ship with ``--weights``, as float16, for the runs that a later notebook
@@ -29,11 +30,12 @@ STARTED_FROM = ("sparsity", "pruning")
 WITHOUT_FACTORS = {*front.KINDS, *amc.KINDS, ratios.TUNED, learned.KIND, *quantization.KINDS}
 DOCS = REPOSITORY / "docs"
 PAGES = [REPOSITORY / "README.md", DOCS / "results.md", DOCS / "course.md"]
-SWEPT = REFERENCE / "half-folder-cifar10-seed0" / "lab1"  # the run that is likest to the published curve
+RECIPES = REPOSITORY / "data" / "recipes"
+SCALES = ("full", "half")  # at which the network is that of the published curve
 
 
-def ship(lab: Path, weights: bool) -> Path:
-    target = REFERENCE / lab.resolve().parent.name / lab.resolve().name
+def ship(lab: Path, weights: bool, into: Path = REFERENCE) -> Path:
+    target = into / lab.resolve().parent.name / lab.resolve().name
     if lab.resolve() == target:
         raise SystemExit(f"{lab} is the shipped copy itself: give the folder of finished runs.")
     fresh = target.with_name(f".{target.name}.new")
@@ -47,7 +49,8 @@ def ship(lab: Path, weights: bool) -> Path:
         records.save(record.with_folder(fresh / record.name), state, gammas)
     shutil.rmtree(target, ignore_errors=True)
     fresh.rename(target)
-    figures.draw(target, target)
+    if into == REFERENCE:
+        figures.draw(target, target)
     return target
 
 
@@ -97,17 +100,18 @@ def methods_table(rows: list[page.Row]) -> str:
 
 def slimmed_table() -> str:
     """A published curve of slimmed networks that were not tuned, beside ours at the same ratios."""
-    sweeps = records.load_all(SWEPT, "sweep")[::-1]
-    ratios = sorted({*UNTUNED, *(ratio for sweep in sweeps for ratio in sweep.results["ratios"])})
+    swept = {scale: records.load_all(REFERENCE / f"{scale}-folder-cifar10-seed0" / "lab1", "sweep") for scale in SCALES}
+    every = [(scale, sweep) for scale, sweeps in swept.items() for sweep in reversed(sweeps)]
+    ratios = sorted({*UNTUNED, *(ratio for _, sweep in every for ratio in sweep.results["ratios"])})
 
     def at(sweep: records.Record, stage: str, ratio: float) -> str:
         return percent(dict(zip(sweep.results["ratios"], sweep.results["validation"][stage])).get(ratio))
 
-    columns = [(sweep, stage) for sweep in sweeps for stage in ("as_it_stands", "recalibrated")]
     words = {"as_it_stands": "as it stands", "recalibrated": "BatchNorm re-estimated"}
-    header = [f"λ = {sweep.config['lambda']:g}, {words[stage]}" for sweep, stage in columns]
+    columns = [(scale, sweep, stage) for scale, sweep in every for stage in words]
+    header = [f"{scale} width, λ = {sweep.config['lambda']:g}, {words[stage]}" for scale, sweep, stage in columns]
     rows = [
-        [f"{ratio:.0%}", percent(UNTUNED.get(ratio)), *(at(sweep, stage, ratio) for sweep, stage in columns)]
+        [f"{ratio:.0%}", percent(UNTUNED.get(ratio)), *(at(sweep, stage, ratio) for _, sweep, stage in columns)]
         for ratio in ratios
     ]
     return markdown(["prune ratio", f"{SOURCE}, as it stands", *header], rows)
@@ -174,6 +178,7 @@ def blocks() -> dict[str, str]:
         for name, study in searched.items()
     }
     every = page.rows(page.collected())
+    recipes = {scale: families[f"{scale}-folder-cifar10"] for scale in SCALES} | tables.families(RECIPES)
     by_seed = {kind: next(iter(found(kind))) for kind in (ratios.SCHEDULES, ratios.REGULARIZATIONS)}
     return stories | {
         "fronts": front.areas_table(records.load_all(REFERENCE / "fronts-folder-cifar10" / "lab2")),
@@ -183,6 +188,7 @@ def blocks() -> dict[str, str]:
         "term-project": granularity.term_project_table(),
         "comparison": tables.comparison_table(ours + published("published.json")),
         "promises": tables.promises_table(families),
+        "recipes": tables.recipes_table(recipes),
         "hardest": tables.hardest_table(families, published("published.json")),
         "inference-time": granularity.inference_table(),
         "lecture": granularity.lecture_table(),
@@ -206,8 +212,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("lab", type=Path, nargs="?", help="a lab's folder of finished runs")
     parser.add_argument("--weights", action="store_true")
+    parser.add_argument("--recipes", action="store_true")
     options = parser.parse_args()
     if options.lab:
-        print(ship(options.lab, options.weights))
+        print(ship(options.lab, options.weights, RECIPES if options.recipes else REFERENCE))
     for path in PAGES:
         path.write_text(filled(path.read_text(encoding="utf-8")), encoding="utf-8")

@@ -16,7 +16,7 @@ from labkit.methods.slimming import tables
 from labkit.models import Specification
 from labkit.pruning import ChannelPlan
 from labkit.records import experiment_name
-from labkit.settings import PROFILES, REFERENCE, REPOSITORY
+from labkit.settings import REFERENCE, REPOSITORY
 from labkit.view import plots
 
 _spec = importlib.util.spec_from_file_location("make_reference", REPOSITORY / "data" / "make_reference.py")
@@ -25,12 +25,14 @@ _spec.loader.exec_module(make_reference)
 
 FOLDERS = records.folders_with_runs(REFERENCE)
 EXPERIMENTS = [lab for lab in FOLDERS if lab.name == "lab1"]
-RECORDS = [record for lab in FOLDERS for record in records.load_all(lab)]
+RECIPES = records.folders_with_runs(make_reference.RECIPES)
+RECORDS = [record for lab in FOLDERS + RECIPES for record in records.load_all(lab)]
 QUICK = [experiment for experiment in EXPERIMENTS if experiment_name(experiment).startswith("quick-shapes-seed")]
 
 
 def test_every_shipped_record_has_the_current_format():
-    contents = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(REFERENCE.rglob("record.json"))]
+    paths = [path for folder in (REFERENCE, make_reference.RECIPES) for path in sorted(folder.rglob("record.json"))]
+    contents = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
     assert len(contents) == len(RECORDS) > 80
     assert {content["format"] for content in contents} == {records.FORMAT}
     assert not any({"channels", "classes"} & content.keys() for content in contents)
@@ -79,10 +81,11 @@ def test_costs_and_ratio_of_a_pruning_are_those_of_its_specification(record):
 @pytest.mark.parametrize("record", [r for r in RECORDS if r.kind == "summary"], ids=record_id)
 def test_every_row_of_a_summary_is_recomputed(record):
     stages = [(row["stage"], row["ratio"]) for row in record.results["rows"]]
-    ratios = PROFILES[experiment_name(record.folder.parent).partition("-")[0]].ratios
+    ratios = sorted({run.config["ratio"] for run in records.load_all(record.folder.parent, "pruning")})
     every = [("baseline", 0.0), ("sparse", 0.0)]
     every += [(stage, ratio) for ratio in ratios for stage in ("pruned", "re-estimated", "fine-tuned")]
-    assert stages in (every, [*every, ("from scratch", ratios[-1])])
+    scratch = records.load_all(record.folder.parent, "from-scratch")
+    assert stages == every + [("from scratch", ratios[-1]) for _ in scratch]
     for row in record.results["rows"]:
         network = models.build(Specification.from_dict(row["network"]))
         assert (row["parameters"], row["macs"]) == (measure.parameters(network), measure.macs(network))
