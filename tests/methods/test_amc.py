@@ -174,7 +174,7 @@ def test_a_clamp_may_give_a_whole_number_of_any_kind_and_no_broken_one():
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_a_slice_has_the_accuracy_of_the_thin_network(name, data):
+def test_a_slice_has_the_accuracy_of_the_thin_network(name, data, float32):
     model = training.recalibrate(models.build(network_of(name), seed=0), data.train[:50]).cpu()
     scores = CRITERIA["filter-l1"](model, data.train, 0)
     as_it_stands = amc.Narrow(model, scores, data.validation)
