@@ -49,7 +49,7 @@ def test_filter_norms_are_what_a_loop_gives_and_coupled_layers_are_joined_as_sai
             assert float(found[group_name][channel]) == pytest.approx(joined, rel=1e-4)
 
 
-def test_activity_counts_what_every_relu_of_the_group_puts_out():
+def test_activity_counts_what_every_relu_of_the_group_puts_out(float32):
     model, some = networks.own("resnet18"), images(20, 16)
     x, zeros = data.normalise(some.pixels), {}
     with torch.no_grad():
@@ -200,7 +200,7 @@ def test_patches_are_what_the_convolution_sees(kernel, stride, padding, dilation
         assert all(float((places - row).abs().sum(1).min()) < 1e-5 for row in rows)
 
 
-def test_statistics_of_a_linear_layer_are_those_of_all_rows():
+def test_statistics_of_a_linear_layer_are_those_of_all_rows(float32):
     model, some = networks.shaken(vgg([4], [5])), images(30)
     seen = pruning.observed(model, some, layers=["classifier"])
     x = model.pool(model.features(data.normalise(some.pixels)))
