@@ -214,6 +214,8 @@ if __name__ == "__main__":
     parser.add_argument("--weights", action="store_true")
     parser.add_argument("--recipes", action="store_true")
     options = parser.parse_args()
+    if options.recipes and not options.lab:
+        parser.error("--recipes needs the folder of finished runs")
     if options.lab:
         print(ship(options.lab, options.weights, RECIPES if options.recipes else REFERENCE))
     for path in PAGES:

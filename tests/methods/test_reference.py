@@ -185,3 +185,15 @@ def test_points_lost_are_counted_seed_by_seed():
     lost = [tables.story(e)["baseline (λ = 0)"] - tables.story(e)["sparse (λ2)"] for e in QUICK]
     kept = sum(round(points, 6) <= 0.01 for points in lost)
     assert f"{', '.join(f'{100 * points:+.2f}' for points in lost)} (in {kept} of 3)" in table
+
+
+def test_what_the_hardest_ratio_leaves_is_counted_for_ours_and_for_the_published():
+    published = {"source": "a lab", "budget": 16, "epochs": 60, "tuned for": 20, "sparse": 0.9, "fine-tuned": 0.915}
+    rows = [published | {"ratio": ratio} for ratio in (0.5, 0.9)]
+    *_, ours, theirs = tables.hardest_table({"quick": QUICK}, rows).splitlines()
+    assert theirs == "| a lab | 90% | 5,504 | 550 | – | 16 | 60 + 20 | -1.5 |"
+    stories = [tables.story(experiment) for experiment in QUICK]
+    lost = [100 * (s["sparse (λ2)"] - s["λ2, 90 % pruned, fine-tuned"]) for s in stories]
+    assert ours.endswith(f"| 1.6 | 8 + 6 | {', '.join(f'{points:+.1f}' for points in lost)} |")
+    widths = records.load(QUICK[0] / "pruning-lambda0.005-90").specification.widths
+    assert f"| {sum(widths)} | {min(widths)} |" in ours

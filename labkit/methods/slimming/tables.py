@@ -184,6 +184,12 @@ def promises_table(families: dict[str, list[Path]]) -> str:
     return markdown(["points lost, by seed", *families], rows)
 
 
+def epochs(lab: Path) -> str:
+    """Of training and of fine-tuning, as ``15 + 5``."""
+    trained, tuned = (load_all(lab, kind)[0].config["recipe"]["epochs"] for kind in ("sparsity", "fine-tuning"))
+    return f"{trained} + {tuned}"
+
+
 def hardest_table(families: dict[str, list[Path]], published: list[dict]) -> str:
     """What is left of each experiment's network at its highest prune ratio, what its training was given, and the points
     of test accuracy that fine-tuning leaves lost against the sparse network; below, the ``published`` rows that say it,
@@ -195,10 +201,9 @@ def hardest_table(families: dict[str, list[Path]], published: list[dict]) -> str
         cuts = [run for run in load_all(members[0], "pruning") if run.config["lambda"] == strong.config["lambda"]]
         hardest = max(cuts, key=lambda run: run.config["ratio"])
         widths, found = hardest.specification.widths, measurements(members)
-        tuned = load_all(members[0], "fine-tuning")[0].config["recipe"]["epochs"]
         pairs = zip(found["sparse", 0.0], found["fine-tuned", hardest.config["ratio"]])
         lost = ", ".join(f"{100 * (before['accuracy'] - after['accuracy']):+.1f}" for before, after in pairs)
-        given = f"{strong.results['shrinkage_budget']:.2g}", f"{strong.config['recipe']['epochs']} + {tuned}"
+        given = f"{strong.results['shrinkage_budget']:.2g}", epochs(members[0])
         before, left = sum(strong.specification.widths), sum(widths)
         ratio = f"{hardest.config['ratio']:.0%}"
         lines.append([f"**ours**: {family}", ratio, f"{before:,}", f"{left:,}", str(min(widths)), *given, lost])
@@ -224,13 +229,12 @@ def recipes_table(families: dict[str, list[Path]]) -> str:
     for name in sorted(strong, key=lambda name: -strong[name].config["recipe"]["epochs"]):
         run, members = strong[name], families[name]
         recipe, rows = run.config["recipe"], measurements(members)
-        tuned = load_all(members[0], "fine-tuning")[0].config["recipe"]["epochs"]
         seconds = [max(run.results["seconds"] for run in load_all(lab, "sparsity")) for lab in members]
         lines.append(
             [
                 f"{name}: {recipe['schedule']}, rate {recipe['learning_rate']:g}",
                 f"{sum(run.specification.widths):,}",
-                f"{recipe['epochs']} + {tuned}",
+                epochs(members[0]),
                 f"{recipe['weight_decay']:g}",
                 f"{run.config['lambda']:g} ({run.results['shrinkage_budget']:.2g})",
                 *(band([row["accuracy"] for row in rows[stage]]) for stage in stages),
