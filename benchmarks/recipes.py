@@ -20,6 +20,8 @@ from labkit.settings import Profile, Recipe
 FULL = settings.PROFILES["full"]
 HALF = replace(settings.PROFILES["half"], budgets=(0.0, 1.6))  # the budget that λ = 1e-4 has in the taught lab
 TUNED_AT = 0.1  # of the original learning rate
+QUARTER = replace(HALF, width=0.25)
+SHORT = replace(FULL.train, epochs=10)
 
 
 def variant(name: str, train: Recipe, tuned_for: int, base: Profile = HALF) -> Profile:
@@ -29,11 +31,17 @@ def variant(name: str, train: Recipe, tuned_for: int, base: Profile = HALF) -> P
 RECIPES = {
     recipe.name: recipe
     for recipe in (
+        # the search, one thing changed at a time, where ten epochs take minutes
+        variant("short", SHORT, 5, QUARTER),
+        variant("step", replace(SHORT, schedule="step"), 5, QUARTER),
+        variant("third-of-the-rate", replace(SHORT, learning_rate=0.03), 5, QUARTER),
+        variant("half-the-batch", replace(SHORT, batch=50), 5, QUARTER),
+        variant("fifth-of-the-decay", replace(SHORT, weight_decay=1e-4), 5, QUARTER),
+        # what is found beside the taught lab's recipe, for as long as ``full`` trains, and for half as long as that lab
         variant("taught", Recipe(epochs=60, batch=100), 20),
-        variant("linear", replace(FULL.train, weight_decay=1e-4), 5),
-        variant("decay", FULL.train, 5),
-        variant("longer", replace(FULL.train, epochs=20), 7),
-        variant("rate-0.05", replace(FULL.train, learning_rate=0.05), 5),
+        variant("a-quarter", FULL.train, 5),
+        variant("a-half", replace(FULL.train, epochs=30), 10),
+        # what another penalty costs at full width
         variant("stronger", FULL.train, 5, replace(FULL, budgets=(0.0, 2.5))),
     )
 }

@@ -219,15 +219,16 @@ def hardest_table(families: dict[str, list[Path]], published: list[dict]) -> str
 
 
 def recipes_table(families: dict[str, list[Path]]) -> str:
-    """Trainings of one kind of network by different recipes, the longest first: test accuracy without the penalty, with
-    it, and fine-tuned, mean and range over seeds; seconds of the slower of the two trainings."""
-    strong = {name: load_all(members[0], "sparsity")[-1] for name, members in families.items()}
+    """Trainings of one kind of network by different recipes, the widest and the longest first: test accuracy without the
+    penalty, with it, and fine-tuned, mean and range over seeds; seconds of the slower of the two trainings."""
+    strong = [(name, load_all(members[0], "sparsity")[-1]) for name, members in families.items()]
+    strong.sort(key=lambda row: (sum(row[1].specification.widths), row[1].config["recipe"]["epochs"]), reverse=True)
     stages = [("baseline", 0.0), ("sparse", 0.0), *(("fine-tuned", ratio) for ratio in (0.5, 0.7, 0.9))]
-    header = ["", "channels", "epochs", "weight decay", "λ (budget)"]
+    header = ["", "channels", "epochs", "batch", "weight decay", "λ (budget)"]
     header += ["dense", "sparse", "50 %", "70 %", "90 %", "seconds", "seeds"]
     lines = []
-    for name in sorted(strong, key=lambda name: -strong[name].config["recipe"]["epochs"]):
-        run, members = strong[name], families[name]
+    for name, run in strong:
+        members = families[name]
         recipe, rows = run.config["recipe"], measurements(members)
         seconds = [max(run.results["seconds"] for run in load_all(lab, "sparsity")) for lab in members]
         lines.append(
@@ -235,6 +236,7 @@ def recipes_table(families: dict[str, list[Path]]) -> str:
                 f"{name}: {recipe['schedule']}, rate {recipe['learning_rate']:g}",
                 f"{sum(run.specification.widths):,}",
                 epochs(members[0]),
+                str(recipe["batch"]),
                 f"{recipe['weight_decay']:g}",
                 f"{run.config['lambda']:g} ({run.results['shrinkage_budget']:.2g})",
                 *(band([row["accuracy"] for row in rows[stage]]) for stage in stages),
