@@ -6,7 +6,6 @@ from labkit.methods.amc.environment import LEAST, STATE, Environment, Episode, P
 from labkit.methods.amc.figures import (
     accuracies,
     figures,
-    over_the_seeds,
     policies,
     results,
     rewards,
@@ -18,7 +17,6 @@ from labkit.methods.amc.figures import (
 )
 from labkit.methods.amc.narrow import Narrow
 from labkit.methods.amc.policies import (
-    COMPARED,
     MOBILE_BUDGET,
     MOBILE_EPISODES,
     TRAINED,
@@ -29,7 +27,6 @@ from labkit.methods.amc.policies import (
     mobile,
     own_shares,
     tuned,
-    uniform_for,
 )
 from labkit.methods.amc.policies import SCHEMAS as _OF_POLICIES
 from labkit.methods.amc.search import (
@@ -51,7 +48,6 @@ KINDS = {SEARCH: _OF_SEARCH} | _OF_POLICIES
 
 __all__ = [
     "BUDGET",
-    "COMPARED",
     "COSTS",
     "EPISODES",
     "IMAGES",
@@ -71,10 +67,9 @@ __all__ += [
     "figures",
     "mobile",
     "noise",
-    "over_the_seeds",
     "own_shares",
     "policies",
     "probe",
 ]
 __all__ += ["results", "rewards", "searched", "searches_table", "seeds_table", "shares", "states", "summary", "table"]
-__all__ += ["truncated_normal", "tuned", "tuned_beside", "uniform_for", "walked"]
+__all__ += ["truncated_normal", "tuned", "tuned_beside", "walked"]

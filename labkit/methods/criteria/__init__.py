@@ -19,7 +19,6 @@ from labkit.methods.criteria.figures import (
 from labkit.methods.criteria.study import (
     IMAGES,
     KINDS,
-    RATIOS,
     STUDIED,
     STUDY,
     TRAINED,
@@ -33,7 +32,7 @@ from labkit.methods.criteria.study import (
 )
 from labkit.methods.criteria.work import COSTS
 
-__all__ = ["COSTS", "IMAGES", "KINDS", "RATIOS", "STUDIED", "STUDY", "TRAINED", "TUNED", "figures", "results"]
+__all__ = ["COSTS", "IMAGES", "KINDS", "STUDIED", "STUDY", "TRAINED", "TUNED", "figures", "results"]
 __all__ += ["agreement", "before_and_after", "comparison", "costs", "summary", "table"]
 __all__ += ["errors_by_layer", "filter_on_maps", "rows_by_norm", "where_criteria_look"]
 __all__ += ["network", "rank_correlations", "recipe", "scored", "study", "trained"]

@@ -11,7 +11,6 @@ from labkit.methods.front.figures import (
     fronts,
     gains_table,
     policies,
-    policies_table,
     results,
     summary,
     what_a_front_is,
@@ -23,7 +22,6 @@ from labkit.methods.front.policy import (
     BY_SENSITIVITY,
     RATIOS,
     cost,
-    counted,
     described,
     fine_tuned,
     fine_tuned_all,
@@ -48,12 +46,10 @@ __all__ += ["Entry", "Grid", "Point", "figures", "front", "in_turns", "make", "r
 __all__ += [
     "areas",
     "areas_table",
-    "counted",
     "coupled",
     "gains_table",
     "fronts",
     "policies",
-    "policies_table",
     "selection",
 ]
 __all__ += ["what_a_front_is", "what_half_saves", "widths_left"]

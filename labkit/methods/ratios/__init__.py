@@ -2,7 +2,6 @@
 
 from labkit.methods.ratios.adapt import (
     LATENCIES,
-    SEARCH,
     Candidate,
     budgets,
     chosen,
@@ -23,7 +22,6 @@ from labkit.methods.ratios.figures import (
     errors,
     figures,
     penalties_table,
-    points,
     predicted_and_measured,
     results,
     schedules_table,
@@ -33,12 +31,11 @@ from labkit.methods.ratios.figures import (
     together,
     ways,
 )
-from labkit.methods.ratios.latency import MULTIPLE, TABLE, Block, LatencyTable, conditions, loaded, measured
 from labkit.methods.ratios.latency import SCHEMA as _OF_TABLE
+from labkit.methods.ratios.latency import TABLE, Block, LatencyTable, conditions, loaded, measured
 from labkit.methods.ratios.policies import bisected, macs_left, ratio_plan, rising, tolerated
 from labkit.methods.ratios.schedules import (
     FINAL,
-    PENALISED,
     REGULARIZATIONS,
     SCHEDULES,
     STEPS,
@@ -48,14 +45,11 @@ from labkit.methods.ratios.schedules import (
 )
 from labkit.methods.ratios.schedules import SCHEMAS as _OF_SCHEDULES
 from labkit.methods.ratios.sensitivity import (
-    CRITERION,
-    DROPS,
     RATIOS,
     SENSITIVITY,
     TARGETS,
     TUNED,
     families,
-    global_plan_for,
     plan_for,
     scored,
     sensitivities,
@@ -65,8 +59,8 @@ from labkit.methods.ratios.work import COSTS
 
 KINDS = {SENSITIVITY: _OF_CURVES, TABLE: _OF_TABLE} | _OF_SEARCH | _OF_SCHEDULES
 
-__all__ = ["COSTS", "CRITERION", "DROPS", "FINAL", "KINDS", "LATENCIES", "MULTIPLE", "PENALISED", "RATIOS"]
-__all__ += ["REGULARIZATIONS", "SCHEDULES", "SEARCH", "SENSITIVITY", "STEPS", "TABLE", "TARGETS", "TUNED"]
+__all__ = ["COSTS", "FINAL", "KINDS", "LATENCIES", "RATIOS"]
+__all__ += ["REGULARIZATIONS", "SCHEDULES", "SENSITIVITY", "STEPS", "TABLE", "TARGETS", "TUNED"]
 __all__ += ["Block", "Candidate", "LatencyTable", "after_penalties", "bisected", "budgets", "chosen", "compared"]
 __all__ += [
     "conditions",
@@ -74,7 +68,6 @@ __all__ += [
     "errors",
     "families",
     "figures",
-    "global_plan_for",
     "halving",
     "latencies",
     "loaded",
@@ -83,7 +76,6 @@ __all__ += ["long_term", "macs_left", "measured", "member", "netadapt", "netadap
 __all__ += [
     "plan_for",
     "plans",
-    "points",
     "predicted_and_measured",
     "ratio_plan",
     "regularizations",
