@@ -14,7 +14,8 @@ from labkit.settings import REFERENCE, REPOSITORY
 SHAPES = [REFERENCE / f"quick-shapes-seed{seed}" / "lab1" for seed in range(3)]
 QUICK_PHOTOGRAPHS = [REFERENCE / f"quick-folder-cifar10-seed{seed}" / "lab1" for seed in range(2)]
 HALF = REFERENCE / "half-folder-cifar10-seed0" / "lab1"
-PHOTOGRAPHS = [*QUICK_PHOTOGRAPHS, HALF]
+FULL = REFERENCE / "full-folder-cifar10-seed0" / "lab1"  # without the weaker penalty
+PHOTOGRAPHS = [*QUICK_PHOTOGRAPHS, HALF, FULL]
 
 EXACT = {
     "01-12": ("64 times",),
@@ -89,8 +90,8 @@ def what_vgg_19_costs():
 @claim("01-22")
 def a_budget_is_enough_only_where_the_loss_lets_go():
     for experiment in SHAPES + PHOTOGRAPHS:
-        none, weak, strong = map(below, sparsity(experiment))
-        assert none == 0 and weak <= 0.02 < strong
+        none, *weak, strong = map(below, sparsity(experiment))
+        assert none == 0 and max(weak, default=0) <= 0.02 < strong
     return ["Whether a factor does arrive depends on the other force"]
 
 
@@ -152,21 +153,23 @@ def channels_that_went_hardly_come_back():
 
 @claim("02-13c")
 def the_same_budget_ends_differently():
-    groups = (SHAPES, QUICK_PHOTOGRAPHS, [HALF])
+    groups = (SHAPES, QUICK_PHOTOGRAPHS, [HALF], [FULL])
     strong = [[sparsity(experiment)[-1] for experiment in group] for group in groups]
     budgets = [run.results["shrinkage_budget"] for runs in strong for run in runs]
     assert spread(budgets) < 0.05 and all(round(budget, 1) == 1.6 for budget in budgets)
-    assert max(below(sparsity(experiment)[1]) for experiment in SHAPES + PHOTOGRAPHS) <= 0.02
-    (shapes,), (quick,), (half,) = ({run.config["lambda"] for run in runs} for runs in strong)
+    assert all(below(weak) <= 0.02 for experiment in SHAPES + PHOTOGRAPHS for weak in sparsity(experiment)[1:-1])
+    (shapes,), (quick,), (half,), (full,) = ({run.config["lambda"] for run in runs} for runs in strong)
     steps = [len(training.learning_rates(settings.Recipe(**runs[0].config["recipe"]), runs[0].config["data"]["train"]))
              for runs in strong]  # fmt: skip
     assert 10 < steps[1] / steps[0] < 12 and 0.08 < quick / shapes < 0.1
+    assert steps[3] == 1.5 * steps[2]
     assert steps[2] < steps[1] and strong[2][0].config["recipe"]["batch"] > strong[1][0].config["recipe"]["batch"]
     shares = [reach([below(run) for run in runs]) for runs in strong]
     return [
         f"puts {shares[0]} of the channels below 0.01 on `shapes` (λ = {shapes:g})",
         f"only {shares[1]} in the same network on photographs (λ = {quick:g})",
         f"{shares[2]} in a VGG-19 of half width (λ = {half:g}, with larger batches and so fewer steps)",
+        f"{shares[3]} in one of full width (λ = {full:g}, with one and a half times as many steps)",
         "hardly any channel arrives, on any of the data sets",
     ]
 
@@ -270,7 +273,7 @@ def the_sweep_line_by_line():
 
 @claim("03-08f")
 def random_wins_where_the_threshold_makes_a_bottleneck():
-    weak = [sweep(experiment, 0) for experiment in PHOTOGRAPHS]
+    weak = [sweep(experiment, 0) for experiment in (*QUICK_PHOTOGRAPHS, HALF)]
     assert all(one["random"][0.6] > one["recalibrated"][0.6] for one in weak)
     for experiment in QUICK_PHOTOGRAPHS:
         assert sweep(experiment, 1)["random"][0.7] > sweep(experiment, 1)["recalibrated"][0.7]
@@ -309,6 +312,8 @@ def which_rates_differ_by_more_than_seeds_do():
     gaps = [
         runs[0.1].results["validation_accuracy"] - runs[0.01].results["validation_accuracy"] for runs in photographs
     ]
+    for runs in photographs:
+        assert min(runs, key=lambda rate: runs[rate].results["validation_accuracy"]) == min(runs)
     return [
         "by "
         + ", ".join(f"{100 * difference:+.1f}" for difference in differences[:-1]).replace("-", "−")
@@ -316,16 +321,21 @@ def which_rates_differ_by_more_than_seeds_do():
         f"on {images} validation images one image is {100 / images:.2f} points",
         f"near 98.5 % is about {error:.1f} points",
         f"{100 * min(behind):.1f} to {100 * max(behind):.1f} points behind",
-        f"clearly ahead of rate 0.01 in two reference runs ({100 * gaps[0]:.1f} and {100 * gaps[1]:.1f} points) and equal "
-        f"in the third ({100 * gaps[2]:.1f})",
+        f"clearly ahead of rate 0.01 in the two runs of VGG-11 ({100 * gaps[0]:.1f} and {100 * gaps[1]:.1f} points), "
+        f"equal in VGG-19 at half width ({100 * gaps[2]:.1f}), and behind at full width (−{-100 * gaps[3]:.1f})",
+        "A hundredth of the original rate is too low, in all of these runs",
     ]
 
 
 @claim("04-10")
 def a_network_cut_by_half_works_on_shapes_and_not_on_photographs():
     assert all(strongest(e, 0.5).results["validation"]["as_it_stands"] > 0.9 for e in SHAPES)
-    assert all(strongest(e, 0.5).results["validation"]["as_it_stands"] < 0.11 for e in PHOTOGRAPHS)
-    return ["On `shapes` the half-pruned network still works", "On photographs it is at 10 % until"]
+    *narrow, full = (strongest(e, 0.5).results["validation"]["as_it_stands"] for e in PHOTOGRAPHS)
+    assert max(narrow) < 0.11
+    return [
+        "On `shapes` the half-pruned network still works",
+        f"On photographs it is at 10 % until its statistics are re-estimated, at full width at {100 * full:.0f} %",
+    ]
 
 
 @claim("04-14")
@@ -337,7 +347,7 @@ def the_control_depends_on_its_seed():
     )
     assert min(back[:3]) - max(scratch[:3]) > max(spread(scratch[:3]), spread(back[:3]))
     wins = sum(a > b for a, b in zip(scratch[3:], back[3:]))
-    assert wins == 2
+    assert wins == 3
     halves = [tuned(experiment, 0.5) for experiment in SHAPES]
     differences = [
         runs[0.1].results["validation_accuracy"] - runs[0.01].results["validation_accuracy"] for runs in halves
@@ -346,7 +356,7 @@ def the_control_depends_on_its_seed():
     return [
         ", ".join(f"{100 * value:.1f}" for value in scratch[:2]) + f" and {100 * scratch[2]:.1f} %",
         ", ".join(f"{100 * value:.1f}" for value in back[:2]) + f" and {100 * back[2]:.1f} %",
-        "wins in two of three",
+        "wins in three of four",
         f"down to {reach(first)} after its first epoch",
         "by "
         + ", ".join(f"{100 * d:+.1f}" for d in differences[:2]).replace("-", "−")
@@ -356,10 +366,12 @@ def the_control_depends_on_its_seed():
 
 @claim("04-23")
 def photographs_do_not_come_back_from_ninety_percent():
+    lost = []
     for experiment in PHOTOGRAPHS:
         rows = {(row["stage"], row["ratio"]): row["accuracy"] for row in named(experiment, "summary").results["rows"]}
-        assert rows["sparse", 0.0] - rows["fine-tuned", 0.9] > 0.09
-    return ["stays more than 9 points below the sparse one"]
+        lost.append(100 * (rows["sparse", 0.0] - rows["fine-tuned", 0.9]))
+    assert min(lost[:-1]) > 9
+    return ["stays more than 9 points below the sparse one", f"only VGG-19 at full width comes within {lost[-1]:.1f}"]
 
 
 # ------------------------------------------------------------------------------------------ notebook 05
@@ -401,5 +413,5 @@ def neither_of_the_higher_rates_has_won():
         "a difference that other seeds turn around",
         "below every reference seed of theirs",
         "all below the seeds of the two higher rates",
-        "wins in two of three",
+        "wins in three of four",
     ]
