@@ -3,6 +3,7 @@
 import importlib.util
 import io
 import json
+from dataclasses import replace
 from functools import cache
 from statistics import mean
 
@@ -13,15 +14,24 @@ from matplotlib.image import imread
 
 from labkit import amc, measure, methods, models, records
 from labkit.methods.slimming import tables
+from labkit.methods.slimming.published import UNTUNED
 from labkit.models import Specification
 from labkit.pruning import ChannelPlan
 from labkit.records import experiment_name
-from labkit.settings import REFERENCE, REPOSITORY
+from labkit.settings import PROFILES, REFERENCE, REPOSITORY, Recipe
+from labkit.tools.figures import write_results
 from labkit.view import plots
 
-_spec = importlib.util.spec_from_file_location("make_reference", REPOSITORY / "data" / "make_reference.py")
-make_reference = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(make_reference)
+
+def script(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+make_reference = script(REPOSITORY / "data" / "make_reference.py")
+recipes = script(REPOSITORY / "benchmarks" / "recipes.py")
 
 FOLDERS = records.folders_with_runs(REFERENCE)
 EXPERIMENTS = [lab for lab in FOLDERS if lab.name == "lab1"]
@@ -36,6 +46,25 @@ def test_every_shipped_record_has_the_current_format():
     assert len(contents) == len(RECORDS) > 80
     assert {content["format"] for content in contents} == {records.FORMAT}
     assert not any({"channels", "classes"} & content.keys() for content in contents)
+
+
+def profile_name(lab):
+    return experiment_name(lab).partition("-")[0]
+
+
+def recipe_name(lab):
+    return experiment_name(lab).partition("-seed")[0]
+
+
+@pytest.mark.parametrize("lab", RECIPES, ids=experiment_name)
+def test_a_shipped_recipe_is_the_one_of_its_name(lab):
+    recipe = recipes.RECIPES[recipe_name(lab)]
+    trained, tuned = records.load_all(lab, "sparsity"), records.load_all(lab, "fine-tuning")
+    assert len(trained) == len(recipe.budgets) and len(tuned) == len(recipe.ratios)
+    assert {Recipe(**run.config["recipe"]) for run in trained} == {recipe.train}
+    at_a_tenth = replace(recipe.fine_tune, learning_rate=recipes.TUNED_AT * recipe.fine_tune.learning_rate)
+    assert {Recipe(**run.config["recipe"]) for run in tuned} == {at_a_tenth}
+    assert trained[0].specification == models.named(recipe.network, recipe.width)
 
 
 def lab_id(lab):
@@ -81,11 +110,11 @@ def test_costs_and_ratio_of_a_pruning_are_those_of_its_specification(record):
 @pytest.mark.parametrize("record", [r for r in RECORDS if r.kind == "summary"], ids=record_id)
 def test_every_row_of_a_summary_is_recomputed(record):
     stages = [(row["stage"], row["ratio"]) for row in record.results["rows"]]
-    ratios = sorted({run.config["ratio"] for run in records.load_all(record.folder.parent, "pruning")})
+    lab = record.folder.parent
+    ratios = (recipes.RECIPES[recipe_name(lab)] if lab in RECIPES else PROFILES[profile_name(lab)]).ratios
     every = [("baseline", 0.0), ("sparse", 0.0)]
     every += [(stage, ratio) for ratio in ratios for stage in ("pruned", "re-estimated", "fine-tuned")]
-    scratch = records.load_all(record.folder.parent, "from-scratch")
-    assert stages == every + [("from scratch", ratios[-1]) for _ in scratch]
+    assert stages == every + [("from scratch", ratios[-1])] * (lab in EXPERIMENTS)
     for row in record.results["rows"]:
         network = models.build(Specification.from_dict(row["network"]))
         assert (row["parameters"], row["macs"]) == (measure.parameters(network), measure.macs(network))
@@ -155,14 +184,18 @@ def test_figures_are_redrawn_from_the_records(experiment):
         assert any(axis.get_ylabel() for axis in figure.axes)
 
 
-@pytest.mark.parametrize("experiment", FOLDERS, ids=lab_id)
-def test_shipped_figures_are_those_of_the_records(experiment):
+def same_picture(figure, path):
     """By pixels, since another matplotlib draws the same picture in other bytes. What is allowed is half of
     the smallest difference between two seeds' figures."""
+    now, shipped = imread(io.BytesIO(plots.png(figure))), imread(path)
+    assert now.shape == shipped.shape
+    assert np.abs(now - shipped).mean() < 0.0015, f"{path}: run make figures"
+
+
+@pytest.mark.parametrize("experiment", FOLDERS, ids=lab_id)
+def test_shipped_figures_are_those_of_the_records(experiment):
     for name, figure in drawn(experiment).items():
-        now, shipped = imread(io.BytesIO(plots.png(figure))), imread(experiment / "figures" / f"{name}.png")
-        assert now.shape == shipped.shape
-        assert np.abs(now - shipped).mean() < 0.0015, f"{experiment_name(experiment)}, {name}: run make figures"
+        same_picture(figure, experiment / "figures" / f"{name}.png")
 
 
 @pytest.mark.parametrize("page", make_reference.PAGES, ids=lambda path: path.name)
@@ -197,3 +230,21 @@ def test_what_the_hardest_ratio_leaves_is_counted_for_ours_and_for_the_published
     assert ours.endswith(f"| 1.6 | 8 + 6 | {', '.join(f'{points:+.1f}' for points in lost)} |")
     widths = records.load(QUICK[0] / "pruning-lambda0.005-90").specification.widths
     assert f"| {sum(widths)} | {min(widths)} |" in ours
+
+
+def test_a_ratio_that_a_profile_does_not_have_is_promised_nothing():
+    lines = tables.promises_table({"quick": QUICK}).splitlines()
+    assert [line.endswith("| – |") for line in lines[2:]] == [False, False, True, False]
+
+
+def test_the_published_curve_agrees_with_the_published_rows():
+    rows = [row for row in make_reference.published("published.json") if row["source"].startswith("pytorch-slimming")]
+    assert {row["ratio"]: row["pruned"] for row in rows} == {ratio: UNTUNED[ratio] for ratio in (0.5, 0.7)}
+
+
+def test_the_page_of_tables_and_the_pictures_of_all_experiments_are_those_of_the_records(tmp_path):
+    page = write_results(REFERENCE, tmp_path)
+    assert page.read_text(encoding="utf-8") == (REFERENCE / "results.md").read_text(encoding="utf-8")
+    for overview in methods.declared("overview"):
+        for name, figure in overview(REFERENCE).items():
+            same_picture(figure, REFERENCE / f"{name}.png")
