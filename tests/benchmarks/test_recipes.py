@@ -11,9 +11,10 @@ sys.path.insert(0, str(REPOSITORY / "benchmarks"))  # scripts, no package
 import recipes  # noqa: E402
 
 
-def test_a_recipe_is_run_from_training_to_summary_once(tiny_data, tmp_path):
+def test_a_recipe_is_run_from_training_to_summary_and_trained_once(tiny_data, tmp_path):
     short = Recipe(epochs=1, batch=50, schedule="linear")
-    tiny = replace(recipes.HALF, name="tiny", network="vgg11", width=0.05, train=short, fine_tune=short, guard=1)
+    small = replace(recipes.HALF, network="vgg11", width=0.05, guard=1)
+    tiny = recipes.variant("tiny", short, 2, small)
     lab = tmp_path / "tiny-seed3" / "lab1"
     recipes.make(tiny, tiny_data, 3, lab)
     (summary,) = records.load_all(lab, "summary")
@@ -22,14 +23,29 @@ def test_a_recipe_is_run_from_training_to_summary_once(tiny_data, tmp_path):
     dense, sparse = records.load_all(lab, "sparsity")
     for stage, run in (("baseline", dense), ("sparse", sparse)):
         assert found[stage, 0.0] == training.evaluate(run.model(), tiny_data.test)
-    assert {run.config["seed"] for run in records.load_all(lab, "fine-tuning")} == {3}
-    made = {path: path.stat().st_mtime_ns for path in lab.rglob("*") if path.is_file()}
+    for tuned in records.load_all(lab, "fine-tuning"):
+        assert tuned.config["seed"] == 3 and tuned.config["recipe"]["learning_rate"] == 0.1 * short.learning_rate
+        assert found["fine-tuned", tuned.config["ratio"]] == training.evaluate(tuned.model(), tiny_data.test)
+    made = {path: path.stat().st_mtime_ns for path in lab.rglob("weights.safetensors")}
+    assert len(made) == 8
     recipes.make(tiny, tiny_data, 3, lab)
-    assert made == {path: path.stat().st_mtime_ns for path in lab.rglob("*") if path.is_file()}
+    assert made == {path: path.stat().st_mtime_ns for path in lab.rglob("weights.safetensors")}
     header, _, line = (
         [cell.strip() for cell in row.split("|")]
         for row in tables.recipes_table(tables.families(tmp_path)).splitlines()
     )
     told = dict(zip(header, line))
-    assert told["epochs"] == "1 + 1" and told["λ (budget)"].endswith("(1.6)") and told["seeds"] == "1"
-    assert told["dense"] == f"{found['baseline', 0.0]:.1%}" and told["90 %"] == f"{found['fine-tuned', 0.9]:.1%}"
+    assert told["epochs"] == "1 + 2" and told["λ (budget)"].endswith("(1.6)") and told["seeds"] == "1"
+    assert told["dense"] == f"{found['baseline', 0.0]:.1%}" and told["sparse"] == f"{found['sparse', 0.0]:.1%}"
+    assert all(told[f"{100 * ratio:.0f} %"] == f"{found['fine-tuned', ratio]:.1%}" for ratio in tiny.ratios)
+
+
+def test_a_recipe_that_changed_has_another_summary(tiny_data, tmp_path):
+    small = replace(recipes.HALF, network="vgg11", width=0.05, guard=1)
+    accuracies = []
+    for epochs in (1, 3):
+        short = Recipe(epochs=epochs, batch=50, schedule="linear")
+        recipes.make(recipes.variant("tiny", short, 1, small), tiny_data, 0, tmp_path)
+        rows = records.load(tmp_path / "summary").results["rows"]
+        accuracies.append([row["accuracy"] for row in rows])
+    assert accuracies[0] != accuracies[1]
