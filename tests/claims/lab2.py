@@ -384,16 +384,26 @@ def policies_of(experiment, name: str, stage: str) -> dict[str, float]:
 @claim("10-34")
 def the_agent_learns_and_chance_keeps_up():
     ahead, by_chance = [], []
-    for experiment in SHAPES:
+    for experiment in SHAPES + PHOTOGRAPHS:
         agent, chance = (run.results for run in searches(experiment))
         mean = sum(chance["accuracies"]) / len(chance["accuracies"])
         assert sum(agent["accuracies"][-LAST:]) / LAST > mean + 0.15
         best, luck = max(agent["accuracies"]), max(chance["accuracies"])
-        assert abs(best - luck) < 0.03
+        assert abs(best - luck) < 0.05
         ahead.append(luck > best)
         by_chance.append(agent["best"] < amc.WARM_UP)
-    assert sum(ahead) == 2 and [a or b for a, b in zip(ahead, by_chance)] == [True] * 3 and sum(by_chance) == 1
-    return ["chance is ahead in two of the three runs. In the third, AMC's best is one of its warm-up"]
+    assert sum(ahead[:3]) == 2 and [a or b for a, b in zip(ahead, by_chance)][:3] == [True] * 3
+    assert sum(by_chance[:3]) == 1 and sum(ahead[3:]) == 0 and len(ahead) == 5
+    return [
+        "chance is ahead in two of the three runs on `shapes`, in none of the two on photographs",
+        "In the third on `shapes`, AMC's best is one of its warm-up",
+    ]
+
+
+@claim("10-50")
+def the_best_policy_is_never_the_last():
+    episodes = [searches(experiment)[0].results["best"] + 1 for experiment in SHAPES]
+    return ["episode {}, {} or {} of 300, never at the end".format(*episodes)]
 
 
 @claim("10-38")
@@ -426,21 +436,28 @@ def what_rules_leave_of_the_budget():
 
 @claim("10-43")
 def a_search_does_not_pay_on_a_vgg():
-    gains, behind, apart_tuned, curves, curves_tuned = [], 0, [], [], []
-    for experiment in SHAPES:
+    gains, behind, apart_tuned, curves, curves_tuned = [], [], [], [], []
+    changed = []
+    for experiment in SHAPES + PHOTOGRAPHS:
         assert max(policies_of(experiment, "vgg", "as_it_stands").values()) < 0.25
         found, tuned = (policies_of(experiment, "vgg", stage) for stage in ("re_estimated", "tuned"))
         gains.append(found["amc"] - found["uniform"])
-        behind += found["random"] > found["amc"]
+        behind.append(found["random"] > found["amc"])
+        best, luck = (max(run.results["accuracies"]) for run in searches(experiment))
+        changed.append((luck > best) != behind[-1])
         three = [tuned[name] for name in ("amc", "random", "uniform")]
         apart_tuned.append(max(three) - min(three))
         assert 0 < tuned["uniform"] - tuned["amc"] < 0.01
-        curves.append(found["uniform"] - found["sensitivity"])
-        curves_tuned.append(tuned["uniform"] - tuned["sensitivity"])
         assert found["global"] < 0.2
-    assert min(gains) > 0 and behind == 1 and max(apart_tuned) < 0.02 and min(curves + curves_tuned) > 0
+        if experiment in SHAPES:
+            curves.append(found["uniform"] - found["sensitivity"])
+            curves_tuned.append(tuned["uniform"] - tuned["sensitivity"])
+    assert min(gains) > 0 and max(apart_tuned) < 0.02 and min(curves + curves_tuned) > 0
+    assert sum(behind[:3]) == 1 and sum(behind[3:]) == 1 and sum(changed) == len(changed) - 1 == 4
     return [
-        f"ahead of uniform in every reference run, by {apart(gains)}",
+        f"ahead of uniform in every reference run, by {apart(gains[:3])} on `shapes` and by {apart(gains[3:])} on "
+        "photographs; chance is ahead of it in one of three runs and in one of two",
+        "in all runs but one the two searches have changed places",
         "uniform is ahead of AMC in every reference run",
         "within two points of each other",
         f"by {apart(curves)} re-estimated and by {apart(curves_tuned)} after fine-tuning",
@@ -457,6 +474,6 @@ def chance_wins_on_a_mobilenetv2_until_it_is_tuned():
         assert all(tuned[name] > found[name] + 0.2 for name in ("uniform", "random", "amc"))
         uniform_ahead += tuned["uniform"] > tuned["amc"]
         agent, chance = (run.results["accuracies"] for run in searches(experiment, "mobilenetv2"))
-        assert sum(agent[-LAST:]) / LAST < sum(chance) / len(chance) + 0.02
+        assert sum(agent[-LAST:]) / LAST < sum(chance) / len(chance) + 0.02 and max(agent) > max(chance)
     assert uniform_ahead == 2
     return ["chance is ahead of AMC, and AMC ahead of uniform, in every reference run", "in two of the three runs"]

@@ -12,8 +12,9 @@ from labkit.methods.amc.environment import STATE, SoftUpdate
 
 @dataclass(frozen=True)
 class Constants:
-    """What the agent learns with. The paper has two hidden layers of 300, rates 1e-4 and 1e-3, τ 0.01, batches of 64 and
-    800 episodes with an update after each group; one update an episode, over far fewer episodes, wants more of each."""
+    """What the agent learns with. The published code has two hidden layers of 300, rates 1e-4 and 1e-3, τ 0.01, batches
+    of 64, and 800 episodes with an update for each group at the end of each; one update an episode, over far fewer
+    episodes, wants more of each."""
 
     hidden: int = 64
     actor_rate: float = 1e-3
