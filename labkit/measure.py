@@ -3,7 +3,7 @@
 import copy
 import statistics
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 import torch
@@ -72,7 +72,7 @@ def latency(model: nn.Module, batch: int = 1, runs: int = 30, threads: int = 1, 
                 torch.cuda.synchronize(device)
             if run >= 0:
                 milliseconds.append(1000 * (time.perf_counter() - started))
-    quartile1, median, quartile3 = statistics.quantiles(milliseconds, n=4)
+    quartile1, median, quartile3 = quartiles(milliseconds)
     return Latency(median, quartile1, quartile3, batch, runs, threads, subnormals)
 
 
@@ -89,8 +89,14 @@ def in_turns(runners: Iterable[Callable[[Tensor], Tensor]], images: Tensor, runs
                 runner(images)
                 if run >= 0:
                     times.append(1000 * (time.perf_counter() - started))
-    quartiles = (statistics.quantiles(times, n=4) for times in milliseconds)
-    return [Latency(median, low, high, len(images), runs, threads, 0) for low, median, high in quartiles]
+    return [
+        Latency(median, low, high, len(images), runs, threads, 0) for low, median, high in map(quartiles, milliseconds)
+    ]
+
+
+def quartiles(times: Sequence[float]) -> list[float]:
+    """First quartile, median and third quartile of two times or more, within their range however few there are."""
+    return statistics.quantiles(times, n=4, method="inclusive")
 
 
 def flush_subnormals(tensor: Tensor) -> int:

@@ -8,7 +8,7 @@ from torch import nn
 from workers import vgg, vgg_of
 
 from labkit import models
-from labkit.measure import costs, flush_subnormals, latency, macs, parameters
+from labkit.measure import costs, flush_subnormals, latency, macs, parameters, quartiles
 from labkit.training import fingerprint
 
 TINY = torch.finfo(torch.float32).tiny
@@ -126,7 +126,13 @@ def test_latency_is_the_median_and_quartiles_of_the_runs_after_the_warm_up(monke
     monkeypatch.setattr("time.perf_counter", lambda: clock["now"])
     timed = latency(Slower(), runs=7)
     monkeypatch.undo()
-    assert (timed.quartile1, timed.median, timed.quartile3) == pytest.approx((5, 7, 9))
+    assert (timed.quartile1, timed.median, timed.quartile3) == pytest.approx((5.5, 7, 8.5))
+
+
+@given(st.lists(st.integers(0, 10**6), min_size=2, max_size=30))
+def test_quartiles_stay_within_the_times_however_few(times):
+    low, median, high = quartiles(times)
+    assert min(times) <= low <= median <= high <= max(times)
 
 
 def test_costs_are_plain_numbers_for_a_record(net):
