@@ -22,10 +22,12 @@ from pathlib import Path
 
 import numpy as np
 
-from labkit import data, foreign, records, settings, training
+from labkit import data, foreign, models, records, settings, training
 from labkit.course.edition import Edition
 from labkit.course.grading.untrusted import read, shown
 from labkit.course.labs import Lab
+from labkit.models import Specification
+from labkit.pruning import channel_groups
 from labkit.records import Record
 from labkit.settings import Recipe
 
@@ -87,6 +89,22 @@ def each(*checks: Callable[[Case, Record], Iterator[str]]) -> Check:
     return lambda case, runs: (
         f"{run.name}: {text}" for run in runs for check in checks for text in islice(check(case, run), 2)
     )
+
+
+def only(kind: str, *checks: Check) -> Check:
+    """Checks of the runs of one kind."""
+
+    def of_kind(case: Case, runs: list[Record]) -> Iterator[str]:
+        some = [run for run in runs if run.kind == kind]
+        return (text for check in checks for text in check(case, some))
+
+    return of_kind
+
+
+@cache
+def channels_of(network: Specification) -> dict[str, int]:
+    """Channels of every group of a network."""
+    return {name: group.width for name, group in channel_groups(models.build(network)).items()}
 
 
 def rates_of(run: Record) -> list[float]:

@@ -7,17 +7,14 @@ gains is computed from its plan and the count of images that it gets right.
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from functools import cache
 from itertools import combinations
 
-from labkit import models, settings
+from labkit import settings
 from labkit.course.grading import findings
-from labkit.course.grading.findings import Case, Cell, Check, each
+from labkit.course.grading.findings import Case, Cell, each, only
 from labkit.course.grading.untrusted import shown
 from labkit.methods import amc, criteria, front
 from labkit.methods.front import Point
-from labkit.models import Specification
-from labkit.pruning import channel_groups
 from labkit.records import Record
 from labkit.settings import LabError, Profile
 
@@ -50,14 +47,9 @@ def comes_from_the_training(case: Case, run: Record) -> Iterator[str]:
         what = "not the course's network" if parent else "not among the records as the network to prune"
         yield f"it was made from {shown(run.config['parent'])}, which is {what}."
         return
-    yield from findings.wrong_plan(run, parent.network, _groups(parent.specification))
+    yield from findings.wrong_plan(run, parent.network, findings.channels_of(parent.specification))
     if (run.config["recipe"], run.config["lambda"]) != (asdict(front.recipe(profile)), 0):
         yield "it was not fine-tuned by the one recipe that all points of the fronts share."
-
-
-@cache
-def _groups(network: Specification) -> dict[str, int]:
-    return {name: group.width for name, group in channel_groups(models.build(network)).items()}
 
 
 def is_within_reach(case: Case, run: Record) -> Iterator[str]:
@@ -233,16 +225,6 @@ def found_by_searches(case: Case) -> str:
     return (
         f"The best accuracy that each search saw, on the images that it judged by: {', '.join(said) or 'none counts'}."
     )
-
-
-def only(kind: str, *checks: Check) -> Check:
-    """Checks of the runs of one kind."""
-
-    def of_kind(case: Case, runs: list[Record]) -> Iterator[str]:
-        some = [run for run in runs if run.kind == kind]
-        return (text for check in checks for text in check(case, some))
-
-    return of_kind
 
 
 ENDS = "{run.results[validation_accuracy]:.1%}"

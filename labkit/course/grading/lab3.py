@@ -9,20 +9,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cache
 
-from labkit import measure, models, settings
+from labkit import measure, models
 from labkit.course import answers
 from labkit.course.grading import findings
-from labkit.course.grading.findings import FAR, NEAR, Case, Cell, Check, each, impossible
+from labkit.course.grading.findings import FAR, NEAR, Case, Cell, each, impossible, only
+from labkit.course.grading.lab2 import is_the_courses, profile_of
 from labkit.course.grading.untrusted import shown
 from labkit.course.practice import probe
-from labkit.methods import criteria, quantization
+from labkit.methods import quantization
 from labkit.methods.granularity import prunable
 from labkit.methods.quantization import networks
 from labkit.methods.quantization.sharing import other_bytes
 from labkit.models import Specification
-from labkit.pruning import channel_groups
 from labkit.records import Record
-from labkit.settings import Profile
 
 TOLD = 0.05, 60_000  # what a file holds beside its weights: a share of them, and bytes for its operators
 COMPRESSED_FROM = {  # the steps of Deep Compression, backwards: the kind of the network of each
@@ -31,21 +30,6 @@ COMPRESSED_FROM = {  # the steps of Deep Compression, backwards: the kind of the
     "thin": quantization.THIN,
     "dense": quantization.TRAINED,
 }
-
-
-def profile_of(run: Record) -> Profile | None:
-    """The profile whose dense network and recipe the training has."""
-
-    def fits(profile: Profile) -> bool:
-        network = criteria.network(profile, run.config["data"]["classes"]).to_dict()
-        return (run.config["recipe"], run.network) == (asdict(profile.train), network)
-
-    return next(filter(fits, settings.PROFILES.values()), None)
-
-
-def is_the_courses(case: Case, run: Record) -> Iterator[str]:
-    if profile_of(run) is None:
-        yield f"no profile of the course has this recipe and the network {findings.named(run.network)}."
 
 
 def comes_from_the_dense_one(case: Case, run: Record) -> Iterator[str]:
@@ -58,7 +42,7 @@ def comes_from_the_dense_one(case: Case, run: Record) -> Iterator[str]:
         return
     if run.config["recipe"] != asdict(profile.fine_tune):
         yield f"another recipe than the profile {profile.name}'s for fine-tuning."
-    groups = _groups(parent.specification)
+    groups = findings.channels_of(parent.specification)
     if wrong := list(findings.wrong_plan(run, parent.network, groups)):
         yield from wrong
         return
@@ -66,11 +50,6 @@ def comes_from_the_dense_one(case: Case, run: Record) -> Iterator[str]:
         gone, exact = channels - len(run.plan["kept"][name]), round(networks.RATIO * channels)
         if gone != exact:
             yield f"{gone} of {channels} channels of {name} are cut; {networks.RATIO:.0%} are {exact}."
-
-
-@cache
-def _groups(network: Specification) -> dict[str, int]:
-    return {name: group.width for name, group in channel_groups(models.build(network)).items()}
 
 
 @dataclass(frozen=True)
@@ -100,16 +79,6 @@ def right_functions() -> dict[str, Callable]:
         "packed-bytes": "packed_bytes",
     }
     return probe.functions_in([answers.solution(name) for name in names], list(names.values()))
-
-
-def only(kind: str, *checks: Check) -> Check:
-    """Checks of the runs of one kind."""
-
-    def of_kind(case: Case, runs: list[Record]) -> Iterator[str]:
-        some = [run for run in runs if run.kind == kind]
-        return (text for check in checks for text in check(case, some))
-
-    return of_kind
 
 
 def comes_from_a_training(case: Case, run: Record) -> Iterator[str]:

@@ -14,7 +14,6 @@ from labkit.course.grading import findings
 from labkit.course.grading.findings import NEAR, Case, Cell, each, impossible
 from labkit.methods import criteria, learned
 from labkit.models import Specification
-from labkit.pruning import channel_groups
 from labkit.records import Record
 from labkit.settings import Profile
 
@@ -54,14 +53,9 @@ def has_possible_accuracies(case: Case, run: Record) -> Iterator[str]:
 def has_a_valid_plan(case: Case, run: Record) -> Iterator[str]:
     before = run.config["network"]
     if run.plan is not None:
-        yield from findings.wrong_plan(run, before, _groups(Specification.from_dict(before)))
+        yield from findings.wrong_plan(run, before, findings.channels_of(Specification.from_dict(before)))
     elif run.network != before:
         yield f"there is no plan, but the network {findings.named(run.network)} is not the one that was trained."
-
-
-@cache
-def _groups(network: Specification) -> dict[str, int]:
-    return {name: group.width for name, group in channel_groups(models.build(network)).items()}
 
 
 def adds_up(case: Case, run: Record) -> Iterator[str]:
