@@ -19,7 +19,7 @@ import torch
 from labkit import amc, data, measure, models, pruning, settings, training
 from labkit.hardware import keep_freed_memory
 from labkit.methods.amc.agent import Agent
-from labkit.methods.criteria.study import RECALIBRATION_IMAGES
+from labkit.training import RECALIBRATION_IMAGES
 from labkit.view.tables import markdown
 
 NETWORKS = {"vgg11": 0.25, "mobilenetv2": 0.25}

@@ -1,7 +1,7 @@
 """Networks for small images, each built from and described by a specification.
 
-A family's module has ``CATALOGUE`` (its networks by name: blocks per stage and full widths) and
-``Network``, a module built from a ``Specification``. A pruned network is the same specification with
+A family's module has ``CATALOGUE`` (its networks by name: blocks per stage and full widths), ``groups`` (channels
+that can only go together) and ``Network``, a module built from a ``Specification``. A pruned network is the same specification with
 smaller widths. To add a family: one module here, one entry in ``FAMILIES``.
 """
 

@@ -15,13 +15,14 @@ from labkit.files import write_text
 from labkit.measure import CPU
 from labkit.methods import front
 from labkit.methods.front.grid import described, planned
-from labkit.methods.front.work import RECALIBRATION_IMAGES, diverged
+from labkit.methods.front.work import diverged
 from labkit.models import Specification
 from labkit.progress import News
 from labkit.records import WEIGHTS, load
 from labkit.settings import LabError, Recipe
 from labkit.tools import cluster, estimate
 from labkit.tools.screen import Screen, repeatedly
+from labkit.training import RECALIBRATION_IMAGES
 from labkit.training.together import START_UP
 from labkit.view import plots
 from labkit.workers import Task

@@ -1,6 +1,6 @@
 """Train, evaluate and recalibrate a network: one loop, on a GPU or a CPU, that can be broken off and goes on."""
 
-from labkit.training.evaluation import accuracy, evaluate, recalibrate
+from labkit.training.evaluation import RECALIBRATION_IMAGES, accuracy, evaluate, recalibrate
 from labkit.training.loop import PROBE, SNAPSHOTS, Diverged, configuration, fingerprint, fit, steps
 from labkit.training.method import Finished, Method
 from labkit.training.pace import best_threads, seconds_per_step
@@ -10,6 +10,7 @@ from labkit.training.together import fit_all
 
 __all__ = [
     "PROBE",
+    "RECALIBRATION_IMAGES",
     "SNAPSHOTS",
     "Diverged",
     "Finished",
@@ -18,9 +19,9 @@ __all__ = [
     "best_threads",
     "configuration",
     "evaluate",
-    "fingerprint",
 ]
 __all__ += [
+    "fingerprint",
     "fit",
     "fit_all",
     "learning_rates",

@@ -36,6 +36,6 @@ def restore(
     for name, momentum in momenta(model, optimizer).items():
         momentum.copy_(named["momentum"][name])
     scaler.load_state_dict(json.loads(metadata["scaler"]))
-    snapshots = {int(epoch): row.clone() for epoch, row in named["gammas"].items()}  # the file must not stay mapped
+    snapshots = {int(epoch): row for epoch, row in named["gammas"].items()}
     history, seconds, threads = (json.loads(metadata.get(key, "null")) for key in ("history", "seconds", "threads"))
     return history, seconds, snapshots, threads

@@ -27,6 +27,9 @@ def accuracy(model: nn.Module, images: Images, batch: int = 500) -> float:
     return int(correct) / len(images)
 
 
+RECALIBRATION_IMAGES = 1000  # what batch normalization is estimated on, wherever the course does it
+
+
 @torch.no_grad()
 def recalibrate(model: nn.Module, images: Images, seed: int = 0, batch: int = 100) -> nn.Module:
     """A copy of ``model`` whose BatchNorm running statistics are the averages over one pass of

@@ -8,8 +8,8 @@ from labkit.data import Dataset
 from labkit.methods import schemas
 from labkit.methods.front.policy import BY_SENSITIVITY, cost, reaching
 from labkit.methods.front.work import POLICY
-from labkit.methods.ratios.policies import bisected, macs_left, ratio_plan, tolerated
-from labkit.methods.ratios.sensitivity import MADE_FROM, global_plan_for, made_from, scored
+from labkit.methods.ratios.policies import bisected, macs_left
+from labkit.methods.ratios.sensitivity import MADE_FROM, global_plan_for, made_from, plan_for, scored
 from labkit.methods.schemas import SHARE
 from labkit.models import Specification
 from labkit.pruning import ChannelPlan, Scores
@@ -17,7 +17,6 @@ from labkit.records import Record
 from labkit.settings import Recipe, Settings
 
 TRAINED, COMPARED, TUNED = "amc-trained", "amc-compared", "amc-tuned"
-RECALIBRATION_IMAGES = 1000
 MOBILE, MOBILE_WIDTH = "mobilenetv2", 0.25
 MOBILE_BUDGET, MOBILE_EPISODES = 0.5, 150
 JUDGED = schemas.record({"macs": SHARE, "as_it_stands": SHARE, "re_estimated": SHARE})
@@ -63,7 +62,7 @@ def by_rules(
     scores, network = scored(run, data), run.specification
     found = {"uniform": uniform_for(budget, network, scores)}
     if sensitivity is not None:
-        found["sensitivity"] = by_sensitivity(budget, network, scores, sensitivity)
+        found["sensitivity"] = plan_for(budget, sensitivity, scores)
     found["global"] = global_plan_for(budget, network, scores)
     return found | ({"own": reaching(budget, network, scores, shares)} if shares else {})
 
@@ -73,16 +72,6 @@ def filled(plan: ChannelPlan, budget: float, network: Specification, scores: Sco
     (``front.reaching``): a search may end below its budget, and what is compared has equal MACs."""
     shares = {group: 1 - len(kept) / plan.total[group] for group, kept in plan.kept.items()}
     return reaching(budget, network, scores, {group: share for group, share in shares.items() if share})
-
-
-def by_sensitivity(budget: float, network: Specification, scores: Scores, study: Record) -> ChannelPlan:
-    """The plan with the smallest tolerated drop that leaves at most the share ``budget`` of the MACs."""
-    curves, ratios = study.results["curves"], study.config["ratios"]
-
-    def plan(drop: float) -> ChannelPlan:
-        return ratio_plan(scores, tolerated(curves, ratios, drop))
-
-    return plan(bisected(lambda drop: macs_left(network, plan(drop)), budget))
 
 
 def own_shares(lab: Path, budget: float, network: Specification) -> dict[str, float] | None:
@@ -98,14 +87,14 @@ def own_shares(lab: Path, budget: float, network: Specification) -> dict[str, fl
 
 def compared(run: Record, data: Dataset, plans: Mapping[str, ChannelPlan], folder: Path) -> Record:
     """What each plan, by its name, leaves of a trained run without training: its share of the MACs, and the accuracy on
-    all validation images as it stands and with BatchNorm re-estimated on ``RECALIBRATION_IMAGES``. Made once."""
+    all validation images as it stands and with BatchNorm re-estimated on ``training.RECALIBRATION_IMAGES``. Made once."""
     config = made_from(run, data) | {"plans": {name: plan.widths for name, plan in plans.items()}}
 
     def compare() -> Record:
         model, found = run.model(), {}
         for name, plan in plans.items():
             thin = pruning.thin(model, plan)
-            again = training.recalibrate(thin, data.train[:RECALIBRATION_IMAGES])
+            again = training.recalibrate(thin, data.train[: training.RECALIBRATION_IMAGES])
             found[name] = {
                 "macs": macs_left(run.specification, plan),
                 "as_it_stands": training.evaluate(thin, data.validation),

@@ -1,12 +1,12 @@
 """What notebook 10 trains and looks at, for the estimate."""
 
-from labkit.methods.amc.policies import RECALIBRATION_IMAGES
 from labkit.methods.amc.search import EPISODES, IMAGES, STATISTICS
 from labkit.settings import Profile
 from labkit.tools.estimate import Cost, Sizes, Work
+from labkit.training import RECALIBRATION_IMAGES
 from labkit.training.together import START_UP
 
-HALF, THIN = 0.5, 0.65  # the network has half the profile's width; about what a policy of 40 % of its MACs keeps
+HALF, THIN = 0.5, 0.65  # the network has half the profile's width; more than a policy of 25 % of the MACs keeps
 SEARCHES, POLICIES = 2, 5  # live: AMC and random search; what is compared and fine-tuned
 
 

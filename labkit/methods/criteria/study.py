@@ -20,7 +20,6 @@ from labkit.settings import Profile, Recipe, Settings
 
 RATIOS = (0.3, 0.7)  # of every layer's channels
 IMAGES = 500  # training images that criteria look at
-RECALIBRATION_IMAGES = 1000  # and that batch normalization is estimated on
 STUDIED = tuple(name for name in CRITERIA if name != "filter-l1-per-weight")  # inside a layer it ranks as filter-l1
 STAGES = {
     "as_it_stands": "as it stands",
@@ -142,6 +141,6 @@ def _untrained(model: nn.Module, plan: ChannelPlan, moments: dict[str, Tensor], 
     networks = {
         "as_it_stands": as_it_stands,
         "reconstructed": reconstructed(model, plan, moments),
-        "recalibrated": training.recalibrate(as_it_stands, data.train[:RECALIBRATION_IMAGES]),
+        "recalibrated": training.recalibrate(as_it_stands, data.train[: training.RECALIBRATION_IMAGES]),
     }
     return {stage: training.evaluate(thinned, data.validation) for stage, thinned in networks.items()}

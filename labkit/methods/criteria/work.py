@@ -1,8 +1,9 @@
 """What notebook 07 trains and looks at, for the estimate."""
 
-from labkit.methods.criteria.study import IMAGES, RATIOS, RECALIBRATION_IMAGES, STUDIED
+from labkit.methods.criteria.study import IMAGES, RATIOS, STUDIED
 from labkit.settings import Profile
 from labkit.tools.estimate import Cost, Sizes, Work
+from labkit.training import RECALIBRATION_IMAGES
 from labkit.training.together import START_UP
 
 HALF = 0.5  # the network has half the profile's width; a plan of ratio r leaves (1 - r) of that

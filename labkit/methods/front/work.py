@@ -15,7 +15,6 @@ from labkit.pruning import CRITERIA, POLICIES, thin
 from labkit.records import Record
 from labkit.settings import LabError, Recipe
 
-RECALIBRATION_IMAGES = 1000
 LOOKED_AT = 500  # training images that a criterion sees
 TRAINED, CUT, TUNED, DIVERGED = "front-trained", "front-cut", "front-tuned", "front-diverged"
 POLICY = "front-policy"  # a network that a student's own plan made
@@ -99,7 +98,7 @@ def _cut(content: dict, data: Dataset, folder: Path) -> Record:
         scores = CRITERIA[content["criterion"]](model, data.train[:LOOKED_AT], content["seed"])
         plan = POLICIES[content["policy"]](scores, content["ratio"], content["at_least"])
         slim = thin(model, plan)
-        again = training.recalibrate(slim, data.train[:RECALIBRATION_IMAGES])
+        again = training.recalibrate(slim, data.train[: training.RECALIBRATION_IMAGES])
         networks = {"parent": model, "as_it_stands": slim, "recalibrated": again}
         results = {
             "parameters": measure.parameters(slim),

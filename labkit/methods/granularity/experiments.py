@@ -21,9 +21,8 @@ from labkit.methods.granularity.work import (
 )
 from labkit.models import Specification
 from labkit.records import Record
-from labkit.training import accuracy, evaluate, recalibrate
+from labkit.training import RECALIBRATION_IMAGES, accuracy, evaluate, recalibrate
 
-RECALIBRATION_IMAGES = 1000
 LEVELS = tuple(k / 200 for k in range(1, 200, 4))  # shares at which the distribution of magnitudes is kept
 
 

@@ -164,8 +164,8 @@ def bit_lengths(run: Record) -> Figure:
 
 
 def cells(runs: Sequence[Record]) -> list[list[str]]:
-    """The runs as a table, header first: the share of zeros, bits, size, accuracy and its distance from the dense
-    network's, over the seeds."""
+    """The runs as a table, header first: the share of zeros, bits, size, how many times smaller than the dense
+    network, and accuracy, over the seeds."""
     dense = _dense(runs)
     rows = []
     for run in sorted(runs, key=lambda run: (run.name != BASELINE, family(run), run.results["sparsity"])):

@@ -4,7 +4,7 @@ from labkit.settings import Profile
 from labkit.tools.estimate import Cost, Sizes, Work
 from labkit.training.together import START_UP
 
-SHIPPED = ("shapes",)  # data sets for which the course's own runs ship
+SHIPPED = ("shapes",)  # the others' trainings are counted; MiniCIFAR's ship for one folder of photographs
 HALF = 0.5  # the network has half the profile's width
 PAIR, EXPLORED, OTHERS = 2, 1, 12  # trainings of section 3, of the exploration, and of all other methods
 

@@ -36,7 +36,6 @@ CalibrationRange = Callable[[Tensor], tuple[float, float]]
 
 BITS = 8  # of an activation
 WEIGHT_BITS = 7  # two products of u8 and s7 fit into 16 bits on every processor; of u8 and s8 they do not
-CALIBRATIONS = ("histogram", "min-max")  # by name; a function of the values is another
 IMAGES = 256  # training images that a calibration sees
 AT_ONCE = 64  # of them
 OBSERVED = 200_000  # values of one batch that ``RangeObserver`` keeps, evenly spaced

@@ -152,7 +152,7 @@ def ways(study: Record) -> Figure:
 
 def after_penalties(study: Record) -> Figure:
     """Validation accuracy over the ratio as the networks stand, a panel for each criterion and a line for each penalty;
-    stars: fine-tuned."""
+    framed markers: fine-tuned."""
     penalties, ratios, final = study.results["penalties"], study.config["ratios"], study.config["final"]
     criteria = list(next(iter(penalties.values()))["curves"])
     said = "; ".join(f"{n}, {c}: {p['tuned'][c]:.0%}" for n, p in penalties.items() for c in criteria)
@@ -162,8 +162,8 @@ def after_penalties(study: Record) -> Figure:
         for i, (name, found) in enumerate(penalties.items()):
             look = style(i)
             axis.plot(ratios, found["curves"][criterion], ms=4, label=name, **look)
-            star = {"color": COLOURS[i], "marker": MARKERS[i], "mec": "black", "ms": 9, "ls": ""}
-            axis.plot(final + 0.02 * (i - 1), found["tuned"][criterion], **star)
+            framed = {"color": COLOURS[i], "marker": MARKERS[i], "mec": "black", "ms": 9, "ls": ""}
+            axis.plot(final + 0.02 * (i - 1), found["tuned"][criterion], **framed)
         axis.set(title=f"ranked by {criterion}", xlabel="share of each layer cut", ylim=(0, 1.03), xlim=(-0.02, 0.95))
         axis.xaxis.set_major_formatter(PercentFormatter(1))
     axes[0].set_ylabel("validation accuracy")

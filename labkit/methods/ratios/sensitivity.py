@@ -17,7 +17,6 @@ CRITERION = "filter-l1-per-weight"
 RATIOS = tuple(tenth / 10 for tenth in range(10))
 DROPS = (0.01, 0.02, 0.05, 0.1, 0.2)  # thresholds, as shares of all validation images
 TARGETS = (0.6, 0.4, 0.25)  # of the MACs, to be left
-RECALIBRATION_IMAGES = 1000
 SENSITIVITY, TUNED = "ratios-sensitivity", "ratios-tuned"
 
 MADE_FROM = {"parent": TEXT, "parent_config": TEXT, "seed": COUNT, "data": schemas.DATA}
@@ -57,7 +56,7 @@ def sensitivities(run: Record, data: Dataset, folder: Path, drops: tuple[float, 
             ratios = tolerated(curves, RATIOS, drop)
             plan = ratio_plan(scores, ratios)
             thin = pruning.thin(model, plan)
-            again = training.recalibrate(thin, data.train[:RECALIBRATION_IMAGES])
+            again = training.recalibrate(thin, data.train[: training.RECALIBRATION_IMAGES])
             accuracies = {"joint": thin, "recalibrated": again}
             together.append(
                 {"drop": drop, "ratios": ratios, "macs": macs_left(run.specification, plan)}

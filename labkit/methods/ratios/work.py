@@ -2,9 +2,10 @@
 
 from labkit.methods.ratios.adapt import ITERATIONS, SHORT, SHORT_TERM
 from labkit.methods.ratios.schedules import FACTORS, FINAL, JUDGED_BY, STEPS
-from labkit.methods.ratios.sensitivity import DROPS, RATIOS, RECALIBRATION_IMAGES, TARGETS
+from labkit.methods.ratios.sensitivity import DROPS, RATIOS, TARGETS
 from labkit.settings import Profile
 from labkit.tools.estimate import Cost, Sizes, Work
+from labkit.training import RECALIBRATION_IMAGES
 from labkit.training.together import START_UP
 
 SHIPPED = ("shapes",)  # data sets for which the records of trainings with a penalty ship

@@ -9,9 +9,7 @@ from labkit.data import Dataset, Images
 from labkit.pruning import ChannelPlan, folded, global_plan, random_scores, scaling_factors, thin
 from labkit.records import Record
 from labkit.settings import LabError
-from labkit.training import evaluate, recalibrate
-
-RECALIBRATION_IMAGES = 1000
+from labkit.training import RECALIBRATION_IMAGES, evaluate, recalibrate
 
 
 def untrained_variants(

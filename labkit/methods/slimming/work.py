@@ -1,8 +1,8 @@
 """What notebooks 01 to 05 train and look at, for the estimate."""
 
-from labkit.methods.slimming.experiments import RECALIBRATION_IMAGES
 from labkit.settings import Profile
 from labkit.tools.estimate import Cost, Sizes, Work, left
+from labkit.training import RECALIBRATION_IMAGES
 from labkit.training.together import START_UP  # of worker processes
 
 SWEPT = 7  # ratios in the sweeps of notebook 03
