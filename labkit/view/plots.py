@@ -22,6 +22,7 @@ COLOURS = seaborn.color_palette("colorblind")
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 HATCHES = ("", "//", "..", "xx", "\\\\")
+GUESS = {"color": "black", "marker": "x", "ms": 10, "mew": 2.5, "ls": ""}  # what a student expected
 FAINTEST = 1e-4  # a map of scaling factors shows all below it alike
 RESOLUTION = 100  # dots per inch: sharp on a screen, small in a notebook
 
@@ -86,7 +87,7 @@ def sample_images(data) -> Figure:
 def accuracy_curves(runs: dict[str, Record]) -> Figure:
     """Accuracy on training images (left) and validation images (right) over epochs, by label."""
     alt = f"Training and validation accuracy over epochs: {'; '.join(runs)}."
-    figure, axes = panels(2, alt, sharex=True, sharey=True, height=3.1)
+    figure, axes = panels(2, alt, sharex=True, sharey=True, height=3.1, width=9.4)
     for axis, part in zip(axes, ("train", "validation")):
         for i, (label, run) in enumerate(runs.items()):
             epochs = [row["epoch"] for row in run.history]
@@ -95,7 +96,7 @@ def accuracy_curves(runs: dict[str, Record]) -> Figure:
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes[0].set_ylabel("accuracy")
     axes[0].yaxis.set_major_formatter(PercentFormatter(1))
-    axes[1].legend(fontsize=8)
+    axes[1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
 

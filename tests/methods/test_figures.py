@@ -114,6 +114,7 @@ def test_bands_of_the_sweep_reach_from_the_lowest_to_the_highest_seed():
             for ratio, low, high in zip(sweep.results["ratios"], seeds.min(0), seeds.max(0)):
                 there = points[np.isclose(points[:, 0], ratio), 1]
                 assert (there.min(), there.max()) == pytest.approx((low, high))
+    assert "bands" in figure.axes[-1].get_legend().get_title().get_text()
     (guess,) = lines(figure.axes[0], "your guess")
     assert (guess.get_xdata()[0], guess.get_ydata()[0]) == (0.5, 0.7) and not lines(figure.axes[1], "your guess")
     assert "your guess: 70% at 50%" in figure.get_label()
@@ -122,6 +123,7 @@ def test_bands_of_the_sweep_reach_from_the_lowest_to_the_highest_seed():
 def test_a_published_curve_stands_under_sweeps_of_its_network_only():
     half = records.load_all(REFERENCE / "half-folder-cifar10-seed0" / "lab1", "sweep")
     figure = slimming.ratio_sweep(half)
+    assert not figure.axes[-1].get_legend().get_title().get_text(), "one seed has no band"
     for axis in figure.axes:
         (curve,) = [line for line in axis.get_lines() if str(line.get_label()).startswith("published")]
         assert dict(zip(curve.get_xdata().tolist(), curve.get_ydata().tolist())) == UNTUNED
@@ -211,6 +213,7 @@ def test_budget_and_force_come_from_all_shipped_runs_of_three_penalties(monkeypa
     lambdas = [len(records.load_all(lab, "sparsity")) for lab in LABS]
     assert sum(len(line.get_ydata()) for line in dots) == sum(count for count in lambdas if count >= 3)
     assert [text.get_text() for text in right.get_legend().get_texts()] == [
+        "photographs, full",
         "photographs, half",
         "photographs, quick",
         "shapes, quick",

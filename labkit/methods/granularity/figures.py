@@ -17,11 +17,10 @@ from labkit.methods.granularity.work import RATIOS, SPARSITY, TIMING, TRAINED
 from labkit.methods.outcomes import WEIGHTS, Outcome, masked
 from labkit.records import Record, experiment_name, folders_with_runs, load_all, over_seeds
 from labkit.settings import LabError
-from labkit.view.plots import COLOURS, accuracy_curves, panels, style
+from labkit.view.plots import COLOURS, GUESS, accuracy_curves, panels, style
 from labkit.view.tables import band, markdown
 
 RATE, HALF = 0.1, 0.5  # what stands on the course's page: the rate that every data set was trained at, and one ratio
-GUESS = {"color": "black", "marker": "x", "ms": 10, "mew": 2.5, "ls": ""}
 
 
 def rate_label(run: Record) -> str:
@@ -69,7 +68,7 @@ def methods_compared(sweeps: list[Record], guess: tuple[float, float] | None = N
         axes[0].plot(*guess, **GUESS, clip_on=False, label="your guess")
     axes[0].set_ylabel("validation accuracy")
     axes[0].yaxis.set_major_formatter(PercentFormatter(1))
-    bands = "bands: reference seeds" if any(map(over_seeds, sweeps)) else None
+    bands = "bands: reference seeds" if any(len(over_seeds(sweep)) > 1 for sweep in sweeps) else None
     handles, labels = axes[0].get_legend_handles_labels()
     axes[-1].legend(handles, labels, loc="center left", bbox_to_anchor=(1, 0.5), title=bands)
     return figure

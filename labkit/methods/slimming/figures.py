@@ -15,12 +15,20 @@ from labkit.methods.slimming import published
 from labkit.pruning import ChannelPlan, global_plan, random_scores
 from labkit.records import Record, experiment_name, folders_with_runs, load_all, over_seeds
 from labkit.settings import LabError
-from labkit.view.plots import COLOURS, accuracy_curves, bar_style, channels_left, panels, scaling_factor_map, style
+from labkit.view.plots import (
+    COLOURS,
+    GUESS,
+    accuracy_curves,
+    bar_style,
+    channels_left,
+    panels,
+    scaling_factor_map,
+    style,
+)
 
 THRESHOLD = 0.01  # a channel below it says hardly anything about the image
 FLOOR = 1e-9  # what is smaller is drawn here: a logarithmic axis has no zero
 CLIPPED = "|γ| below 1e-9:\ndrawn at 1e-9"
-GUESS = {"color": "black", "marker": "x", "ms": 10, "mew": 2.5, "ls": ""}
 STAGES = {
     "as_it_stands": "as it stands",
     "folded": "ReLU(β) folded",
@@ -287,7 +295,7 @@ def ratio_sweep(sweeps: list[Record], guess: tuple[float, float] | None = None) 
     axes[0].set_ylabel("validation accuracy")
     axes[0].yaxis.set_major_formatter(PercentFormatter(1))
     handles, labels = axes[0].get_legend_handles_labels()
-    bands = "bands: reference seeds" if any(map(over_seeds, sweeps)) else None
+    bands = "bands: reference seeds" if any(len(over_seeds(sweep)) > 1 for sweep in sweeps) else None
     axes[-1].legend(handles, labels, fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5), title=bands)
     return figure
 

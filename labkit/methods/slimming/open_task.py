@@ -94,7 +94,7 @@ def board_figure(folder: Path, goal: float) -> Figure:
         best = rows[0]
         axis.annotate(
             f"best: {best['name']}", (best["macs"] / 1e6, best["accuracy"]),
-            xytext=(8, -14), textcoords="offset points", fontsize=8,
+            xytext=(-4, 8), textcoords="offset points", fontsize=8,
         )  # fmt: skip
     axis.axhline(goal, color="black", ls="--", lw=1, label=f"{goal:.0%}, to reach")
     axis.set(xscale="log", xlabel="million MACs per image (log scale)", ylabel="validation accuracy")
