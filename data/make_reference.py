@@ -189,6 +189,7 @@ def blocks() -> dict[str, str]:
         "comparison": tables.comparison_table(ours + published("published.json")),
         "promises": tables.promises_table(families),
         "recipes": tables.recipes_table(recipes),
+        "costs": tables.costs_table({name: recipes[name] for name in ("full", "a-quarter")}),
         "hardest": tables.hardest_table(families, published("published.json")),
         "inference-time": granularity.inference_table(),
         "lecture": granularity.lecture_table(),

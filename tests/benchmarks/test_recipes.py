@@ -3,7 +3,9 @@
 import sys
 from dataclasses import replace
 
-from labkit import records, training
+import torch
+
+from labkit import measure, records, training
 from labkit.methods.slimming import tables
 from labkit.settings import REPOSITORY, Recipe
 
@@ -30,14 +32,21 @@ def test_a_recipe_is_run_from_training_to_summary_and_trained_once(tiny_data, tm
     assert len(made) == 8
     recipes.make(tiny, tiny_data, 3, lab)
     assert made == {path: path.stat().st_mtime_ns for path in lab.rglob("weights.safetensors")}
-    header, _, line = (
-        [cell.strip() for cell in row.split("|")]
-        for row in tables.recipes_table(tables.families(tmp_path)).splitlines()
-    )
+    families = tables.families(tmp_path)
+    header, _, line = ([cell.strip() for cell in row.split("|")] for row in tables.recipes_table(families).splitlines())
     told = dict(zip(header, line))
     assert told["epochs"] == "1 + 2" and told["λ (budget)"].endswith("(1.6)") and told["seeds"] == "1"
     assert told["dense"] == f"{found['baseline', 0.0]:.1%}" and told["sparse"] == f"{found['sparse', 0.0]:.1%}"
     assert all(told[f"{100 * ratio:.0f} %"] == f"{found['fine-tuned', ratio]:.1%}" for ratio in tiny.ratios)
+    gammas = torch.cat(list(sparse.gammas()[-1].values()))
+    assert told["γ < 0.01"] == f"{float((gammas < 0.01).float().mean()):.1%}"
+    trained = [("sparse", 0.0), *(("fine-tuned", ratio) for ratio in tiny.ratios)]
+    *_, largest, half, most, least = (
+        [cell.strip() for cell in row.split("|")[1:-1]] for row in tables.costs_table(families).splitlines()
+    )
+    for row, stage in zip((largest, half, most, least), trained):
+        assert row[2:] == [next(iter(families)), f"{stage[1]:.0%}", f"{found[stage]:.1%}"]
+    assert largest[0] == f"{measure.macs(sparse.model()) / 1e6:.3g} M"
 
 
 def test_a_recipe_that_changed_has_another_summary(tiny_data, tmp_path):

@@ -219,18 +219,20 @@ def hardest_table(families: dict[str, list[Path]], published: list[dict]) -> str
 
 
 def recipes_table(families: dict[str, list[Path]]) -> str:
-    """Trainings of one kind of network by different recipes, the widest and the longest first: test accuracy without the
-    penalty, with it, and fine-tuned, mean and range over seeds; seconds of the slower of the two trainings."""
+    """Trainings of one kind of network by different recipes, the widest and the longest first: the share of channels
+    below ``THRESHOLD``; test accuracy without the penalty, with it, and fine-tuned, mean and range over seeds; seconds
+    of the slower of the two trainings."""
     strong = [(name, load_all(members[0], "sparsity")[-1]) for name, members in families.items()]
     strong.sort(key=lambda row: (sum(row[1].specification.widths), row[1].config["recipe"]["epochs"]), reverse=True)
     stages = [("baseline", 0.0), ("sparse", 0.0), *(("fine-tuned", ratio) for ratio in (0.5, 0.7, 0.9))]
     header = ["", "channels", "epochs", "batch", "weight decay", "λ (budget)"]
-    header += ["dense", "sparse", "50 %", "70 %", "90 %", "seconds", "seeds"]
+    header += ["γ < 0.01", "dense", "sparse", "50 %", "70 %", "90 %", "seconds", "seeds"]
     lines = []
     for name, run in strong:
         members = families[name]
         recipe, rows = run.config["recipe"], measurements(members)
-        seconds = [max(run.results["seconds"] for run in load_all(lab, "sparsity")) for lab in members]
+        trained = [load_all(lab, "sparsity") for lab in members]
+        seconds = [max(run.results["seconds"] for run in (runs[0], runs[-1])) for runs in trained]
         lines.append(
             [
                 f"{name}: {recipe['schedule']}, rate {recipe['learning_rate']:g}",
@@ -239,12 +241,37 @@ def recipes_table(families: dict[str, list[Path]]) -> str:
                 str(recipe["batch"]),
                 f"{recipe['weight_decay']:g}",
                 f"{run.config['lambda']:g} ({run.results['shrinkage_budget']:.2g})",
+                percent(mean(under_threshold(runs[-1]) for runs in trained)),
                 *(band([row["accuracy"] for row in rows[stage]]) for stage in stages),
                 f"{mean(seconds):,.0f}",
                 str(len(members)),
             ]
         )
     return markdown(header, lines)
+
+
+def costs_table(families: dict[str, list[Path]]) -> str:
+    """Every network of these experiments that was trained to its end, the largest first by MACs: is it better to prune
+    a wide network or to begin with a narrow one? Means over seeds."""
+    networks = [
+        (rows[0]["macs"], name, ratio, rows)
+        for name, members in families.items()
+        for (stage, ratio), rows in measurements(members).items()
+        if stage in ("sparse", "fine-tuned")
+    ]
+    return markdown(
+        ["MACs", "parameters", "", "pruned", "test accuracy"],
+        [
+            [
+                f"{macs / 1e6:.3g} M",
+                f"{mean(row['parameters'] for row in rows) / 1e6:.3g} M",
+                name,
+                f"{ratio:.0%}",
+                band([row["accuracy"] for row in rows]),
+            ]
+            for macs, name, ratio, rows in sorted(networks, reverse=True)
+        ],
+    )
 
 
 def results(folder: Path) -> str:
