@@ -272,9 +272,9 @@ def ratio_sweep(sweeps: list[Record], guess: tuple[float, float] | None = None) 
     """Validation accuracy over the prune ratio, not fine-tuned, one panel per λ; behind each line the band from the
     lowest to the highest reference seed, where some ship; under sweeps of VGG-19 on CIFAR-10 a published curve.
     ``guess``: (ratio, accuracy), both 0..1, for the first panel. Raises ``LabError`` for another guess."""
-    alt = (
-        "Validation accuracy over the prune ratio, one panel per λ, four variants, with the range over reference seeds"
-    )
+    seeds_differ = any(len(over_seeds(sweep)) > 1 for sweep in sweeps)
+    alt = "Validation accuracy over the prune ratio, one panel per λ, four variants"
+    alt += ", with the range over reference seeds" if seeds_differ else ""
     alt += "." if guess is None else f"; your guess: {_checked(guess[1]):.0%} at {_checked(guess[0]):.0%}."
     alt += f" A published curve ({published.SOURCE}) beside them." if any(map(published.is_beside, sweeps)) else ""
     figure, axes = panels(len(sweeps), alt, sharex=True, sharey=True, width=9.4)
@@ -295,7 +295,7 @@ def ratio_sweep(sweeps: list[Record], guess: tuple[float, float] | None = None) 
     axes[0].set_ylabel("validation accuracy")
     axes[0].yaxis.set_major_formatter(PercentFormatter(1))
     handles, labels = axes[0].get_legend_handles_labels()
-    bands = "bands: reference seeds" if any(len(over_seeds(sweep)) > 1 for sweep in sweeps) else None
+    bands = "bands: reference seeds" if seeds_differ else None
     axes[-1].legend(handles, labels, fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5), title=bands)
     return figure
 

@@ -251,10 +251,10 @@ def recipes_table(families: dict[str, list[Path]]) -> str:
 
 
 def costs_table(families: dict[str, list[Path]]) -> str:
-    """Every network of these experiments that was trained to its end, the largest first by MACs: is it better to prune
-    a wide network or to begin with a narrow one? Means over seeds."""
+    """The sparse and the fine-tuned networks of these experiments, the largest first by MACs: is it better to prune a
+    wide network or to begin with a narrow one? Means over seeds."""
     networks = [
-        (rows[0]["macs"], name, ratio, rows)
+        (mean(row["macs"] for row in rows), name, ratio, rows)
         for name, members in families.items()
         for (stage, ratio), rows in measurements(members).items()
         if stage in ("sparse", "fine-tuned")
